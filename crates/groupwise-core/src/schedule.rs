@@ -1,0 +1,125 @@
+//! Values that change with training progress: constant, linear and cosine, with a warm-up.
+
+use serde::{Deserialize, Serialize};
+
+use crate::State;
+use crate::error::{DataError, ParamError};
+use crate::seams::Schedule;
+
+/// Shape of a [`Ramp`] after its warm-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shape {
+    /// Stays at the peak.
+    #[default]
+    Constant,
+    /// Falls linearly.
+    Linear,
+    /// Falls along half a cosine.
+    Cosine,
+}
+
+/// Warm-up from 0 to `peak`, then `shape` down to `floor * peak`.
+///
+/// # Formula
+/// With progress `x` in [0, 1] and warm-up share `w`:
+/// `x < w`: `peak * x / w`; else with `u = (x - w) / (1 - w)`: constant `peak`; linear
+/// `peak * (floor + (1 - floor) (1 - u))`; cosine `peak * (floor + (1 - floor) (1 + cos(pi u)) / 2)`.
+///
+/// # Example
+/// ```
+/// use groupwise_core::schedule::{Ramp, Shape};
+/// use groupwise_core::Schedule;
+/// let rate = Ramp::new(1e-3, Shape::Cosine, 0.1, 0.0).unwrap();
+/// assert_eq!(rate.value(0.05), 5e-4);
+/// assert!((rate.value(0.55) - 5e-4).abs() < 1e-12);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ramp {
+    peak: f64,
+    shape: Shape,
+    warmup: f64,
+    floor: f64,
+}
+
+impl Ramp {
+    /// Validates the parameters.
+    ///
+    /// # Errors
+    /// `peak` not finite or negative, `warmup` outside [0, 1), `floor` outside [0, 1].
+    pub fn new(peak: f64, shape: Shape, warmup: f64, floor: f64) -> Result<Self, ParamError> {
+        ParamError::check(
+            peak >= 0.0 && peak.is_finite(),
+            "peak",
+            peak,
+            "a finite number >= 0",
+        )?;
+        ParamError::check((0.0..1.0).contains(&warmup), "warmup_ratio", warmup, "in [0, 1)")?;
+        ParamError::check((0.0..=1.0).contains(&floor), "floor", floor, "in [0, 1]")?;
+        Ok(Self {
+            peak,
+            shape,
+            warmup,
+            floor,
+        })
+    }
+
+    /// The same value for ever.
+    ///
+    /// # Errors
+    /// As [`Ramp::new`].
+    pub fn constant(value: f64) -> Result<Self, ParamError> {
+        Self::new(value, Shape::Constant, 0.0, 1.0)
+    }
+}
+
+impl Schedule for Ramp {
+    fn value(&self, progress: f64) -> f64 {
+        let x = progress.clamp(0.0, 1.0);
+        if x < self.warmup {
+            return self.peak * x / self.warmup;
+        }
+        let u = (x - self.warmup) / (1.0 - self.warmup);
+        let share = match self.shape {
+            Shape::Constant => 1.0,
+            Shape::Linear => self.floor + (1.0 - self.floor) * (1.0 - u),
+            Shape::Cosine => self.floor + (1.0 - self.floor) * (1.0 + (std::f64::consts::PI * u).cos()) / 2.0,
+        };
+        self.peak * share
+    }
+
+    fn save(&self) -> State {
+        State::Null
+    }
+
+    fn load(&mut self, _: &State) -> Result<(), DataError> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_where_it_should() {
+        for (shape, end) in [(Shape::Constant, 2.0), (Shape::Linear, 0.2), (Shape::Cosine, 0.2)] {
+            let ramp = Ramp::new(2.0, shape, 0.25, 0.1).unwrap();
+            assert_eq!(ramp.value(0.0), 0.0);
+            assert_eq!(ramp.value(0.25), 2.0);
+            assert!((ramp.value(1.0) - end).abs() < 1e-12);
+            assert_eq!(ramp.value(7.0), ramp.value(1.0));
+        }
+    }
+
+    #[test]
+    fn bad_values_are_refused_by_name() {
+        let error = Ramp::new(f64::NAN, Shape::Linear, 0.0, 0.0).unwrap_err();
+        assert_eq!(error.to_string(), "`peak` = NaN: must be a finite number >= 0");
+        assert_eq!(
+            Ramp::new(1.0, Shape::Linear, 1.0, 0.0).unwrap_err().key,
+            "warmup_ratio"
+        );
+        assert_eq!(Ramp::new(1.0, Shape::Linear, 0.0, -0.1).unwrap_err().key, "floor");
+    }
+}
