@@ -196,6 +196,12 @@ pub trait Learner: Send {
         loss: &mut dyn TokenLoss,
     ) -> Result<StepReport, PolicyError>;
 
+    /// Forgets optimizer state and sets the version to 0, keeping the weights (after a supervised warm start).
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn restart(&mut self) -> Result<(), PolicyError>;
+
     /// Weights, optimizer state, reference and version, as bytes: equal state gives equal bytes.
     ///
     /// # Errors
