@@ -1,1 +1,260 @@
-//! Under construction.
+//! The rollout engine: drives a [`World`]'s environments with a [`Policy`], all episodes of a batch in lock step.
+//!
+//! Each turn is one call to [`Policy::extend`] for every episode still running, so that the policy can batch;
+//! members of a group share their prompt.  The engine knows no method and no particular world.
+//!
+//! **Invariants.**  Tokens of a trajectory only ever grow at the end: a later turn's context extends the earlier
+//! tokens, text is never re-tokenised.  An episode that fails is marked aborted, never scored.  Every draw is
+//! keyed by (step, task, sample, turn, token).
+
+use std::sync::Arc;
+
+use groupwise_core::seams::{Continuation, EnvError, Member, PolicyError, Prefix, Rendered, Sampling};
+use groupwise_core::{Environment, Key, Policy, StopReason, Task, Trajectory, Turn, World};
+
+/// A group to roll out.
+#[derive(Clone, Debug)]
+pub struct GroupRequest<'a> {
+    /// Index of the task in its pool.
+    pub index: usize,
+    /// The task.
+    pub task: &'a Task,
+    /// How it is put to the policy.
+    pub rendered: Rendered,
+    /// Members to sample.
+    pub n_samples: u32,
+    /// Number of the first member; continues where an earlier group of the same task and step ended.
+    pub first_sample: u64,
+    /// Key of policy draws, already carrying run seed, stream and step.
+    pub policy_key: Key,
+    /// Key of environment draws, likewise.
+    pub environment_key: Key,
+}
+
+/// Why a rollout could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum RolloutError {
+    /// The policy failed.
+    #[error("task `{task}`: {source}")]
+    Policy {
+        /// Task identity, or "batch" where the failure concerns all.
+        task: String,
+        /// What failed.
+        source: PolicyError,
+    },
+    /// The environment could not even start.
+    #[error("task `{task}`: {source}")]
+    Start {
+        /// Task identity.
+        task: String,
+        /// What failed.
+        source: EnvError,
+    },
+}
+
+struct Episode<'a> {
+    group: usize,
+    request: &'a GroupRequest<'a>,
+    key: Key,
+    environment: Box<dyn Environment>,
+    observed: Vec<u32>,
+    anchor: Option<String>,
+    trajectory: Trajectory,
+    done: bool,
+}
+
+/// Rolls out every group; the result has the order of the requests and of their members.
+///
+/// # Errors
+/// If the policy fails or an environment cannot start.  An environment that fails later aborts its episode only.
+pub fn roll_out(
+    world: &dyn World,
+    policy: &mut dyn Policy,
+    requests: &[GroupRequest<'_>],
+    sampling: &Sampling,
+) -> Result<Vec<Vec<Trajectory>>, RolloutError> {
+    let mut episodes = start(world, policy, requests)?;
+    let max_turns = world.max_turns().max(1);
+    for turn in 0..max_turns {
+        let running: Vec<usize> = (0..episodes.len()).filter(|e| !episodes[*e].done).collect();
+        if running.is_empty() {
+            break;
+        }
+        let continuations = extend(policy, &episodes, &running, turn, sampling)?;
+        for (e, continuation) in running.into_iter().zip(continuations) {
+            let last = turn + 1 == max_turns;
+            advance(policy, &mut episodes[e], continuation, turn, last)?;
+        }
+    }
+    let mut groups: Vec<Vec<Trajectory>> = requests.iter().map(|_| Vec::new()).collect();
+    for episode in episodes {
+        groups[episode.group].push(episode.trajectory);
+    }
+    Ok(groups)
+}
+
+fn start<'a>(
+    world: &dyn World,
+    policy: &dyn Policy,
+    requests: &'a [GroupRequest<'a>],
+) -> Result<Vec<Episode<'a>>, RolloutError> {
+    let mut episodes = Vec::new();
+    for (group, request) in requests.iter().enumerate() {
+        let named = |source| RolloutError::Policy {
+            task: request.task.id.clone(),
+            source,
+        };
+        let mut shared: Option<(String, Arc<[u32]>)> = None;
+        for sample in request.first_sample..request.first_sample + u64::from(request.n_samples) {
+            let place = |key: Key| key.task(request.task.key()).sample(sample);
+            let environment = world
+                .start(request.task, place(request.environment_key))
+                .map_err(|source| RolloutError::Start {
+                    task: request.task.id.clone(),
+                    source,
+                })?;
+            let observation = environment.observe();
+            let prompt = match &shared {
+                Some((text, tokens)) if *text == observation.text => Arc::clone(tokens),
+                _ => {
+                    let text = format!("{}{}", request.rendered.prefix, observation.text);
+                    let tokens: Arc<[u32]> = policy.encode(&text).map_err(named)?.into();
+                    shared = Some((observation.text.clone(), Arc::clone(&tokens)));
+                    tokens
+                }
+            };
+            let mut trajectory = empty(request.index, sample, prompt, policy.version());
+            if !request.rendered.forced_answer.is_empty() {
+                let forced = policy
+                    .encode_continuation(&request.rendered.forced_answer)
+                    .map_err(named)?;
+                append_masked(&mut trajectory, &forced);
+            }
+            episodes.push(Episode {
+                group,
+                request,
+                key: place(request.policy_key),
+                environment,
+                observed: Vec::new(),
+                anchor: observation.anchor,
+                trajectory,
+                done: false,
+            });
+        }
+    }
+    Ok(episodes)
+}
+
+fn empty(task: usize, sample: u64, prompt: Arc<[u32]>, version: u64) -> Trajectory {
+    Trajectory {
+        task,
+        sample,
+        agent: None,
+        prompt,
+        completion: Vec::new(),
+        mask: Vec::new(),
+        logp: Vec::new(),
+        entropy: Vec::new(),
+        turns: Vec::new(),
+        version,
+        stop: StopReason::TurnLimit,
+    }
+}
+
+fn append_masked(trajectory: &mut Trajectory, tokens: &[u32]) {
+    let length = trajectory.completion.len() + tokens.len();
+    trajectory.completion.extend_from_slice(tokens);
+    trajectory.mask.resize(length, false);
+    trajectory.logp.resize(length, 0.0);
+    trajectory.entropy.resize(length, 0.0);
+}
+
+/// One call to the policy for all running episodes; neighbours with the same prompt share their prefix.
+fn extend(
+    policy: &mut dyn Policy,
+    episodes: &[Episode<'_>],
+    running: &[usize],
+    turn: usize,
+    sampling: &Sampling,
+) -> Result<Vec<Continuation>, RolloutError> {
+    let mut prefixes: Vec<Prefix<'_>> = Vec::new();
+    let mut last: Option<&Arc<[u32]>> = None;
+    for e in running {
+        let episode = &episodes[*e];
+        let prompt = &episode.trajectory.prompt;
+        let member = Member {
+            tail: episode.trajectory.completion.clone(),
+            key: episode.key.turn(turn as u64),
+        };
+        match (last, prefixes.last_mut()) {
+            (Some(previous), Some(prefix)) if Arc::ptr_eq(previous, prompt) => prefix.members.push(member),
+            _ => prefixes.push(Prefix {
+                shared: prompt,
+                members: vec![member],
+            }),
+        }
+        last = Some(prompt);
+    }
+    let nested = policy
+        .extend(&prefixes, sampling)
+        .map_err(|source| RolloutError::Policy {
+            task: "batch".into(),
+            source,
+        })?;
+    Ok(nested.into_iter().flatten().collect())
+}
+
+/// Appends what was sampled, carries out the action and appends the next observation.
+fn advance(
+    policy: &dyn Policy,
+    episode: &mut Episode<'_>,
+    continuation: Continuation,
+    turn: usize,
+    last: bool,
+) -> Result<(), RolloutError> {
+    let trajectory = &mut episode.trajectory;
+    let begin = trajectory.completion.len();
+    trajectory.completion.extend_from_slice(&continuation.tokens);
+    trajectory.mask.resize(trajectory.completion.len(), true);
+    trajectory.logp.extend_from_slice(&continuation.logp);
+    trajectory.entropy.extend_from_slice(&continuation.entropy);
+    let mut action = policy.decode(&continuation.tokens);
+    if turn == 0 {
+        action.insert_str(0, &episode.request.rendered.forced_answer);
+    }
+    let outcome = episode.environment.step(&action);
+    let (reward, valid, stop) = match &outcome {
+        Ok(outcome) => (outcome.reward, outcome.valid, outcome.stop),
+        Err(_) => (0.0, false, Some(StopReason::Aborted)),
+    };
+    trajectory.turns.push(Turn {
+        anchor: episode.anchor.take(),
+        action,
+        tokens: begin..trajectory.completion.len(),
+        reward,
+        valid,
+    });
+    // The environment decides when the episode ends; how the last answer ended says whether it was cut off.
+    trajectory.stop = match stop {
+        Some(StopReason::Terminal) => continuation.stop,
+        Some(reason) => reason,
+        None => StopReason::TurnLimit,
+    };
+    episode.done = stop.is_some();
+    if !episode.done && !last {
+        let observation = episode.environment.observe();
+        episode.anchor = observation.anchor;
+        episode.observed =
+            policy
+                .encode_continuation(&observation.text)
+                .map_err(|source| RolloutError::Policy {
+                    task: episode.request.task.id.clone(),
+                    source,
+                })?;
+        append_masked(&mut episode.trajectory, &episode.observed);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

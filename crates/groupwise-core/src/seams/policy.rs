@@ -98,6 +98,14 @@ pub trait Policy: Send {
     /// [`PolicyError::Vocabulary`] for text it cannot spell.
     fn encode(&self, text: &str) -> Result<Vec<u32>, PolicyError>;
 
+    /// Text that continues a sequence to tokens: like `encode`, without a start token.
+    ///
+    /// # Errors
+    /// [`PolicyError::Vocabulary`] for text it cannot spell.
+    fn encode_continuation(&self, text: &str) -> Result<Vec<u32>, PolicyError> {
+        self.encode(text)
+    }
+
     /// Tokens to text; end and padding tokens vanish.
     fn decode(&self, tokens: &[u32]) -> String;
 
