@@ -6,6 +6,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`task`], [`trajectory`] | what is asked, and what a policy did about it |
+//! | [`architecture`] | what a policy and its optimizer look like, as data |
 //! | [`batch`] | ragged token batches and the views objectives see |
 //! | [`reward`] | what reward shapers and advantage estimators see |
 //! | [`key`] | counter-based randomness by key |
@@ -16,6 +17,7 @@
 //! | [`seams`] | the traits |
 //! | [`part`] | named parts and the closed list of each seam |
 
+pub mod architecture;
 pub mod batch;
 pub mod error;
 pub mod event;
