@@ -1,1 +1,30 @@
-//! Under construction.
+//! Advantage estimators: the rewards of an update batch to advantages per trajectory or per token.
+//!
+//! Every named estimator is one file of [`estimators`] and stands in [`AdvantageSpec`], the closed list that
+//! recipes choose from.  They share four blocks, which are public because other crates build on them:
+//!
+//! | block | holds |
+//! |---|---|
+//! | [`group_relative`] | centre x spread x scope: everything that compares the members of a group |
+//! | [`dialect`] | the settings that frameworks ship under the name "GRPO", with their numbers |
+//! | [`returns`] | token rewards, returns to go, generalized advantage estimation |
+//! | [`whitening`] | whitening over the tokens of a batch |
+//! | [`broadcast`] | one advantage per trajectory to one per token |
+//!
+//! All of it is pure: no generator, no clock, no I/O; `f64` throughout; an unscorable member gets 0 and changes
+//! nobody else's advantage.
+
+pub mod broadcast;
+pub mod dialect;
+pub mod estimators;
+pub mod group_relative;
+mod inputs;
+pub mod returns;
+pub mod whitening;
+
+pub use broadcast::spread_to_tokens;
+pub use dialect::Dialect;
+pub use estimators::AdvantageSpec;
+pub use group_relative::{GroupRelative, GroupRelativeConfig, ScaleRewards, Singleton, ZeroSpread};
+pub use returns::{Gae, KlPenalty, MaskedTokens, discounted_returns, gae, sequence_kl, token_rewards};
+pub use whitening::whiten;

@@ -175,6 +175,47 @@ impl TokenBatch {
         parts
     }
 
+    /// The batch of some of its groups, in the order given.
+    ///
+    /// # Errors
+    /// [`DataError::Value`] if a group does not exist.
+    pub fn select_groups(&self, chosen: &[usize]) -> Result<Self, DataError> {
+        if let Some(g) = chosen.iter().find(|g| **g >= self.groups.len()) {
+            return Err(DataError::value(
+                format!("group {g}"),
+                format!("not in a batch of {}", self.groups.len()),
+            ));
+        }
+        let members: Vec<usize> = chosen.iter().flat_map(|g| self.groups.range(*g)).collect();
+        let per_token = |values: &[f64]| -> Vec<f64> {
+            members
+                .iter()
+                .flat_map(|i| values[self.tokens.range(*i)].iter().copied())
+                .collect()
+        };
+        Ok(Self {
+            groups: Offsets::from_lengths(chosen.iter().map(|g| self.groups.range(*g).len())),
+            tokens: Offsets::from_lengths(members.iter().map(|i| self.tokens.range(*i).len())),
+            prompts: members.iter().map(|i| Arc::clone(&self.prompts[*i])).collect(),
+            ids: members
+                .iter()
+                .flat_map(|i| self.ids[self.tokens.range(*i)].iter().copied())
+                .collect(),
+            mask: members
+                .iter()
+                .flat_map(|i| self.mask[self.tokens.range(*i)].iter().copied())
+                .collect(),
+            logp_sampler: per_token(&self.logp_sampler),
+            logp_old: self.logp_old.as_deref().map(per_token),
+            logp_ref: self.logp_ref.as_deref().map(per_token),
+            advantages: match &self.advantages {
+                Advantages::Trajectory(a) => Advantages::Trajectory(members.iter().map(|i| a[*i]).collect()),
+                Advantages::Token(a) => Advantages::Token(per_token(a)),
+            },
+            temperature: self.temperature,
+        })
+    }
+
     /// What an objective sees of a run of trajectories, at the given current log-probabilities.
     ///
     /// # Shapes
@@ -356,6 +397,21 @@ mod tests {
         assert_eq!(view.logp_old, &logp);
         assert_eq!(view.advantage_row(1).at(0), 0.5);
         assert!(batch.view(0..1, &logp, None).is_err());
+    }
+
+    #[test]
+    fn groups_can_be_selected_in_any_order() {
+        let mut whole = batch();
+        whole.ids = (0..10).collect();
+        let picked = whole.select_groups(&[1, 0]).unwrap();
+        assert_eq!(picked.ids, [5, 6, 7, 8, 9, 0, 1, 2, 3, 4]);
+        assert_eq!(
+            picked.advantages,
+            Advantages::Trajectory(vec![0.5, -0.5, 1.0, -1.0])
+        );
+        picked.check().unwrap();
+        assert_eq!(whole.select_groups(&[0, 1]).unwrap(), whole);
+        assert!(whole.select_groups(&[2]).is_err());
     }
 
     #[test]

@@ -37,10 +37,6 @@ pub enum Event {
     Start {
         /// [`EVENT_VERSION`].
         version: u32,
-        /// Name of the experiment.
-        name: String,
-        /// Arm of the ablation.
-        arm: String,
         /// Run seed.
         seed: u64,
         /// Content hash of resolved recipe and seed: name of the run folder.

@@ -30,6 +30,8 @@ pub mod seams;
 pub mod spans;
 pub mod stats;
 pub mod task;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod trajectory;
 
 pub use batch::{Advantages, Denominators, Evaluation, Frozen, TokenBatch, TokenGrads, TokenView};

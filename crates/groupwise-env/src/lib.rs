@@ -1,1 +1,28 @@
-//! Under construction.
+//! Worlds: families of tasks and the single-use environments they are played in.
+//!
+//! A world is built from a recipe ([`WorldSpec`]) and a [`WorldContext`]; from then on it is a pure function of
+//! its parameters and of the keys it is given: the same key gives the same tasks, the same task and key give the
+//! same episode.
+//!
+//! | world | turns | difficulty | reward |
+//! |---|---|---|---|
+//! | [`digit-completion`](envs::digit_completion) | 1 | numbers to write | by a verifier |
+//! | [`digit-chain`](envs::digit_chain) | 1 | columns that carry | by a verifier |
+//! | [`skill-chain`](envs::skill_chain) | one per skill | skills | 1 if every skill was right |
+//!
+//! Every generated task carries its ground-truth difficulty, so that a sampler's estimate can be compared with it.
+
+pub mod envs;
+mod rows;
+mod single_turn;
+
+use std::path::PathBuf;
+
+pub use envs::WorldSpec;
+
+/// What building a world needs besides its parameters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorldContext {
+    /// Folder of task data that the user gave, if any.
+    pub data: Option<PathBuf>,
+}

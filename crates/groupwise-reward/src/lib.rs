@@ -1,1 +1,14 @@
-//! Under construction.
+//! Verifiers and reward shapers.
+//!
+//! A verifier judges one trajectory ([`verifiers`], the closed list is [`VerifierSpec`]); a shaper changes the
+//! rewards of a whole group afterwards ([`shapers`], [`ShaperSpec`]).  Both are pure: the same task and
+//! trajectories give the same rewards on any thread, in bounded time.  What cannot be judged is
+//! [`Score::Unscorable`](groupwise_core::Score) with a reason, never a silent 0.
+//!
+//! The arithmetic of each part is also a public function of plain values, for use without the seam.
+
+pub mod shapers;
+pub mod verifiers;
+
+pub use shapers::{ShaperSpec, overlong_penalty};
+pub use verifiers::{VerifierSpec, digit_completion_rewards, digit_completion_target, exact_match};

@@ -1,1 +1,31 @@
-//! Under construction.
+//! What happens before and between rollouts: which prompts, how many rollouts each, which groups train, and how
+//! a task is put to the policy.
+//!
+//! | folder | seam | parts |
+//! |---|---|---|
+//! | [`samplers`] | [`PromptSampler`](groupwise_core::PromptSampler) | `shuffled`, `uniform`, `vade` |
+//! | [`allocators`] | [`BudgetAllocator`](groupwise_core::BudgetAllocator) | `uniform`, `knapsack`, `square-root` |
+//! | [`filters`] | [`GroupFilter`](groupwise_core::GroupFilter) | `none`, `dynamic-sampling` |
+//! | [`scaffolds`] | [`Scaffold`](groupwise_core::Scaffold) | `plain` |
+//!
+//! The blocks they share: [`success`] (what is known of a prompt's success rate), [`score`] (how much a prompt
+//! of that rate can teach), [`topk`] (selection) and [`apportion`] (splitting whole rollouts).
+//!
+//! Randomness comes from keys only, and every stateful part saves and loads all it remembers: a resumed run
+//! chooses what an uninterrupted one would have chosen, bit for bit.
+
+pub mod allocators;
+pub mod apportion;
+pub mod filters;
+mod power;
+pub mod quantile;
+pub mod samplers;
+pub mod scaffolds;
+pub mod score;
+pub mod success;
+pub mod topk;
+
+pub use allocators::{AllocatorContext, AllocatorSpec};
+pub use filters::FilterSpec;
+pub use samplers::{SamplerContext, SamplerSpec};
+pub use scaffolds::ScaffoldSpec;

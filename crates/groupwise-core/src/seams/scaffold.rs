@@ -36,7 +36,8 @@ pub trait Scaffold: std::fmt::Debug + Send + Sync {
     /// A hint that the task cannot give.
     fn render(&self, task: &Task, memory: &PromptMemory) -> Result<Rendered, DataError>;
 
-    /// A further round for this group, or `None` (default).
+    /// A further round for this group, or `None` (default): as many members again, rendered this way, are added
+    /// to the group and billed as hint rollouts; a shaper decides which of them enter the loss.
     ///
     /// # Errors
     /// A hint that the task cannot give.

@@ -1,0 +1,224 @@
+//! What every named estimator owes its seam, checked on random ragged batches.
+
+use std::ops::Range;
+
+use groupwise_advantage::AdvantageSpec;
+use groupwise_core::{Advantages, DataError, Needs, Offsets, RewardBatch};
+use proptest::prelude::*;
+
+/// One trajectory with everything any estimator may ask for.
+#[derive(Clone, Debug)]
+struct Member {
+    reward: Option<f64>,
+    mask: Vec<bool>,
+    logp_old: Vec<f64>,
+    logp_ref: Vec<f64>,
+    values: Vec<f64>,
+}
+
+type Batch = Vec<(f64, Vec<Member>)>;
+
+fn member() -> impl Strategy<Value = Member> {
+    (1usize..6).prop_flat_map(|n| {
+        let reward = prop_oneof![4 => (0.0..1.0f64).prop_map(Some), 2 => Just(Some(1.0)), 1 => Just(None)];
+        let column = |low, high| prop::collection::vec(low..high, n);
+        let mask = prop::collection::vec(prop::bool::weighted(0.8), n);
+        (
+            reward,
+            mask,
+            column(-3.0, 0.0),
+            column(-3.0, 0.0),
+            column(-1.0, 1.0),
+        )
+            .prop_map(|(reward, mask, logp_old, logp_ref, values)| Member {
+                reward,
+                mask,
+                logp_old,
+                logp_ref,
+                values,
+            })
+    })
+}
+
+/// Groups of members; the last group always holds two scored members with counted tokens, so that there is
+/// something to whiten.
+fn batch() -> impl Strategy<Value = Batch> {
+    let group = (0.0..1.0f64, prop::collection::vec(member(), 1..5));
+    prop::collection::vec(group, 1..4).prop_map(|mut groups| {
+        let fixed = |reward| Member {
+            reward: Some(reward),
+            mask: vec![true, true],
+            logp_old: vec![-1.0, -0.5],
+            logp_ref: vec![-1.5, -0.25],
+            values: vec![0.25, 0.5],
+        };
+        groups.push((0.5, vec![fixed(0.0), fixed(1.0)]));
+        groups
+    })
+}
+
+fn column<T: Clone>(batch: &Batch, of: impl Fn(&Member) -> &[T]) -> Vec<T> {
+    batch
+        .iter()
+        .flat_map(|(_, g)| g)
+        .flat_map(|m| of(m).to_vec())
+        .collect()
+}
+
+/// Advantages of each trajectory: one number or one per token.
+fn estimate(spec: &AdvantageSpec, batch: &Batch) -> Result<Vec<Vec<f64>>, DataError> {
+    let groups = Offsets::from_lengths(batch.iter().map(|(_, g)| g.len()));
+    let members: Vec<&Member> = batch.iter().flat_map(|(_, g)| g).collect();
+    let tokens = Offsets::from_lengths(members.iter().map(|m| m.mask.len()));
+    let rewards: Vec<Option<f64>> = members.iter().map(|m| m.reward).collect();
+    let greedy: Vec<f64> = batch.iter().map(|(greedy, _)| *greedy).collect();
+    let mask = column(batch, |m| &m.mask);
+    let (logp_old, logp_ref) = (column(batch, |m| &m.logp_old), column(batch, |m| &m.logp_ref));
+    let values = column(batch, |m| &m.values);
+    let steps = Offsets::from_lengths(members.iter().map(|_| 1));
+    let step_tokens: Vec<Range<usize>> = tokens.spans().iter().collect();
+    let step_rewards: Vec<f64> = rewards.iter().map(|r| r.unwrap_or(0.0)).collect();
+    let mut view = RewardBatch::new(groups.spans(), &rewards);
+    view.greedy_rewards = Some(&greedy);
+    view.tokens = Some(tokens.spans());
+    view.mask = Some(&mask);
+    view.logp_old = Some(&logp_old);
+    view.logp_ref = Some(&logp_ref);
+    view.values = Some(&values);
+    view.steps = Some(steps.spans());
+    view.step_tokens = Some(&step_tokens);
+    view.step_rewards = Some(&step_rewards);
+    let advantages = spec.build(&()).expect("defaults are valid").estimate(&view)?;
+    advantages.check(tokens.spans())?;
+    Ok(match advantages {
+        Advantages::Trajectory(a) => a.into_iter().map(|a| vec![a]).collect(),
+        Advantages::Token(a) => tokens.spans().iter().map(|r| a[r].to_vec()).collect(),
+    })
+}
+
+/// Every named part at its defaults, and with its options switched on.
+fn specs() -> Vec<AdvantageSpec> {
+    let parsed = [
+        r#"{"grpo": {"dialect": "nemo-rl"}}"#,
+        r#"{"grpo": {"dialect": "verl", "scale_rewards": "batch"}}"#,
+        r#"{"rloo": {"kl_coef": 0.05, "singleton": "raw"}}"#,
+        r#"{"reinforce-plus-plus": {"gamma": 0.9, "kl_coef": 0.01, "masked_tokens": "skip"}}"#,
+        r#"{"gae": {"gamma": 0.9, "kl_coef": 0.01, "whiten": "none"}}"#,
+        r#"{"max-rl": {"eps": 1e-6, "singleton": "raw"}}"#,
+    ]
+    .map(|json| serde_json::from_str(json).expect("a spec"));
+    let named = AdvantageSpec::NAMES
+        .iter()
+        .filter_map(|n| AdvantageSpec::named(n));
+    named.chain(parsed).collect()
+}
+
+fn close(a: &[Vec<f64>], b: &[Vec<f64>]) -> bool {
+    let near = |x: &f64, y: &f64| (x - y).abs() <= 1e-8 * x.abs().max(1.0);
+    a.len() == b.len()
+        && a.iter()
+            .zip(b)
+            .all(|(x, y)| x.len() == y.len() && x.iter().zip(y).all(|(x, y)| near(x, y)))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn permuting_the_members_of_a_group_permutes_the_result(batch in batch(), turn in 0usize..5) {
+        let mut turned = batch.clone();
+        turned.iter_mut().for_each(|(_, g)| { let n = g.len(); g.rotate_left(turn % n) });
+        for spec in specs() {
+            let mut a = estimate(&spec, &batch).unwrap();
+            let mut first = 0;
+            for (_, g) in &batch {
+                a[first..first + g.len()].rotate_left(turn % g.len());
+                first += g.len();
+            }
+            prop_assert!(close(&a, &estimate(&spec, &turned).unwrap()), "{}", spec.name());
+        }
+    }
+
+    #[test]
+    fn an_unscorable_member_gets_zero_and_changes_nobody_else(batch in batch(), g in 0usize..4, extra in member()) {
+        let g = g % batch.len();
+        let mut with = batch.clone();
+        with[g].1.push(Member { reward: None, ..extra });
+        let at: usize = with[..=g].iter().map(|(_, g)| g.len()).sum::<usize>() - 1;
+        for spec in specs() {
+            let mut a = estimate(&spec, &with).unwrap();
+            prop_assert!(a.remove(at).iter().all(|a| *a == 0.0), "{}", spec.name());
+            prop_assert_eq!(a, estimate(&spec, &batch).unwrap(), "{}", spec.name());
+        }
+    }
+
+    #[test]
+    fn masked_tokens_get_zero_from_token_level_estimators(batch in batch()) {
+        for spec in specs() {
+            for (row, m) in estimate(&spec, &batch).unwrap().iter().zip(batch.iter().flat_map(|(_, g)| g)) {
+                if row.len() == m.mask.len() && spec.build(&()).unwrap().needs().contains(Needs::TOKENS) {
+                    let per_token = !matches!(spec, AdvantageSpec::Rloo(_));
+                    prop_assert!(!per_token || row.iter().zip(&m.mask).all(|(a, m)| *m || *a == 0.0));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn finite_input_gives_finite_advantages_or_an_error(
+        batch in batch(), offset in prop::sample::select(vec![0.0, 1e-9, 1e6, 1e154, 1e308]), spread in 1e-12..1.0f64,
+    ) {
+        let mut far = batch;
+        far.iter_mut().flat_map(|(_, g)| g).for_each(|m| m.reward = m.reward.map(|r| r * spread + offset));
+        for spec in specs() {
+            if let Ok(a) = estimate(&spec, &far) {
+                prop_assert!(a.iter().flatten().all(|a| a.is_finite()), "{}", spec.name());
+            } else {
+                prop_assert!(offset >= 1e154, "{}", spec.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn an_empty_group_is_refused_by_every_estimator() {
+    let groups = Offsets::from_lengths([0, 1]);
+    let rewards = [Some(1.0)];
+    for spec in specs() {
+        let part = spec.build(&()).unwrap();
+        let error = part
+            .estimate(&RewardBatch::new(groups.spans(), &rewards))
+            .unwrap_err();
+        // An estimator may miss an input first; none may answer.
+        let text = error.to_string();
+        assert!(
+            text == "group 0: holds no trajectory" || text.contains("is missing"),
+            "{}: {text}",
+            spec.name()
+        );
+    }
+}
+
+#[test]
+fn the_catalogue_describes_every_part() {
+    let catalogue = AdvantageSpec::catalogue();
+    assert_eq!(
+        catalogue.iter().map(|p| p.name).collect::<Vec<_>>(),
+        AdvantageSpec::NAMES
+    );
+    for part in &catalogue {
+        assert!(part.formula.starts_with("A_"), "{}", part.name);
+        assert!(!part.source.is_empty());
+        assert!(part.defaults.is_object());
+    }
+}
+
+#[test]
+fn a_spec_survives_being_written_and_read() {
+    for spec in specs() {
+        let text = serde_json::to_string(&spec).unwrap();
+        assert_eq!(serde_json::from_str::<AdvantageSpec>(&text).unwrap(), spec);
+    }
+    let error = serde_json::from_str::<AdvantageSpec>(r#"{"grop": {}}"#).unwrap_err();
+    assert!(error.to_string().contains("`grpo`"));
+}

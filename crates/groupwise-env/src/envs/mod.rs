@@ -1,0 +1,35 @@
+//! One folder per world: `mod.rs` holds the rules, `tasks.rs` the generator.
+
+pub mod digit_chain;
+pub mod digit_completion;
+pub mod skill_chain;
+
+use groupwise_core::registry;
+use groupwise_core::seams::World;
+
+use crate::WorldContext;
+
+registry! {
+    /// Every world, as it stands in a recipe.
+    ///
+    /// # Example
+    /// ```
+    /// use groupwise_env::{WorldContext, WorldSpec};
+    /// use groupwise_core::{Key, Stream};
+    ///
+    /// let spec: WorldSpec = serde_json::from_str(r#"{"digit-chain": {"n_tasks": 16, "max_carries": 4}}"#)?;
+    /// let world = spec.build(&WorldContext::default())?;
+    /// let tasks = world.train_tasks(Key::new(7, Stream::Tasks))?;
+    /// assert_eq!(tasks.len(), 16);
+    /// assert_eq!(tasks[3].difficulty, 4.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub enum WorldSpec => dyn World, WorldContext {
+        /// Addition written out digit by digit; difficulty is the number of carries.
+        DigitChain = "digit-chain": digit_chain::DigitChainConfig,
+        /// Continuation of an arithmetic progression modulo a number.
+        DigitCompletion = "digit-completion": digit_completion::DigitCompletionConfig,
+        /// Tabular chain of skills shared by all tasks.
+        SkillChain = "skill-chain": skill_chain::SkillChainConfig,
+    }
+}

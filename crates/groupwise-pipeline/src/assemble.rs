@@ -1,0 +1,111 @@
+//! Groups to the batches that estimators and learner see.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use groupwise_core::{
+    AdvantageEstimator, Advantages, DataError, Offsets, RewardBatch, TokenBatch, Trajectory,
+};
+
+use crate::generate::Group;
+
+/// An update batch before advantages: ragged arrays along all members of the admitted groups.
+pub(crate) struct Assembled {
+    pub(crate) batch: TokenBatch,
+    rewards: Vec<Option<f64>>,
+    greedy: Option<Vec<f64>>,
+    steps: Offsets,
+    step_rewards: Vec<f64>,
+    step_tokens: Vec<Range<usize>>,
+    anchors: Option<Vec<String>>,
+    entropy: Vec<f64>,
+    trajectories: Vec<Trajectory>,
+}
+
+/// Flattens the members of these groups.  A member that must not enter the loss, or that could not be scored,
+/// keeps its place in the group's statistics and has its mask cleared.
+pub(crate) fn assemble(groups: &[&Group], temperature: f64) -> Assembled {
+    let mut out = Assembled {
+        batch: TokenBatch {
+            groups: Offsets::from_lengths(groups.iter().map(|g| g.members.len())),
+            tokens: Offsets::default(),
+            prompts: Vec::new(),
+            ids: Vec::new(),
+            mask: Vec::new(),
+            logp_sampler: Vec::new(),
+            logp_old: None,
+            logp_ref: None,
+            advantages: Advantages::Trajectory(Vec::new()),
+            temperature,
+        },
+        rewards: Vec::new(),
+        greedy: groups.iter().map(|g| g.greedy).collect(),
+        steps: Offsets::default(),
+        step_rewards: Vec::new(),
+        step_tokens: Vec::new(),
+        anchors: Some(Vec::new()),
+        entropy: Vec::new(),
+        trajectories: Vec::new(),
+    };
+    for group in groups {
+        for (i, member) in group.members.iter().enumerate() {
+            let enters = group.rewards.trained[i] && group.rewards.rewards[i].is_some();
+            out.push(member, group.rewards.rewards[i], enters);
+        }
+    }
+    let n = out.rewards.len();
+    out.batch.advantages = Advantages::Trajectory(vec![0.0; n]);
+    out
+}
+
+impl Assembled {
+    fn push(&mut self, member: &Trajectory, reward: Option<f64>, enters: bool) {
+        let first = self.batch.ids.len();
+        self.batch.tokens.push(member.completion.len());
+        self.batch.prompts.push(Arc::clone(&member.prompt));
+        self.batch.ids.extend_from_slice(&member.completion);
+        self.batch.mask.extend(member.mask.iter().map(|m| *m && enters));
+        self.batch.logp_sampler.extend_from_slice(&member.logp);
+        self.entropy.extend_from_slice(&member.entropy);
+        self.rewards.push(reward);
+        self.steps.push(member.turns.len());
+        for turn in &member.turns {
+            self.step_rewards.push(turn.reward);
+            self.step_tokens
+                .push(first + turn.tokens.start..first + turn.tokens.end);
+            match (&turn.anchor, &mut self.anchors) {
+                (Some(anchor), Some(anchors)) => anchors.push(anchor.clone()),
+                _ => self.anchors = None,
+            }
+        }
+        self.trajectories.push(member.clone());
+    }
+
+    /// Entropies of the sampler's distributions, along the batch.
+    pub(crate) fn entropy(&self) -> &[f64] {
+        &self.entropy
+    }
+
+    /// Runs the estimator and stores its advantages, checked.
+    pub(crate) fn estimate(&mut self, estimator: &dyn AdvantageEstimator) -> Result<(), DataError> {
+        let batch = &self.batch;
+        let rewards = RewardBatch {
+            greedy_rewards: self.greedy.as_deref(),
+            steps: Some(self.steps.spans()),
+            step_rewards: Some(&self.step_rewards),
+            anchors: self.anchors.as_deref(),
+            step_tokens: Some(&self.step_tokens),
+            tokens: Some(batch.tokens.spans()),
+            mask: Some(&batch.mask),
+            logp_old: Some(batch.logp_old.as_deref().unwrap_or(&batch.logp_sampler)),
+            logp_ref: batch.logp_ref.as_deref(),
+            entropy: Some(&self.entropy),
+            trajectories: Some(&self.trajectories),
+            ..RewardBatch::new(batch.groups.spans(), &self.rewards)
+        };
+        let advantages = estimator.estimate(&rewards)?;
+        advantages.check(batch.tokens.spans())?;
+        self.batch.advantages = advantages;
+        self.batch.check()
+    }
+}

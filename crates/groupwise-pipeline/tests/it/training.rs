@@ -1,0 +1,263 @@
+//! What a run computes: metrics, bills, failures, on the tabular policy.
+
+use std::collections::BTreeMap;
+
+use crate::common::{Tabular, plan, recipe, run};
+use groupwise_core::Event;
+use groupwise_core::event::BillKind;
+
+const FACTORY: Tabular = Tabular {
+    learner: true,
+    poisoned_step: None,
+};
+
+fn events(text: &str) -> Vec<Event> {
+    let runs = tempfile::tempdir().unwrap();
+    let mut heard = Vec::new();
+    run(&plan(text), runs.path(), usize::MAX, &mut heard, &FACTORY).unwrap();
+    heard
+}
+
+fn steps(events: &[Event]) -> Vec<&BTreeMap<String, f64>> {
+    events
+        .iter()
+        .filter_map(|e| {
+            if let Event::Step { metrics, .. } = e {
+                Some(metrics)
+            } else {
+                None
+            }
+        })
+        .collect()
+}
+
+fn evals(events: &[Event]) -> Vec<f64> {
+    let success = |e: &Event| {
+        if let Event::Eval { metrics, .. } = e {
+            Some(metrics["eval/success"])
+        } else {
+            None
+        }
+    };
+    events.iter().filter_map(success).collect()
+}
+
+#[test]
+fn a_step_reports_in_the_vocabulary_of_trl() {
+    let events = events(&recipe("[advantage.grpo]\n"));
+    let steps = steps(&events);
+    assert_eq!(steps.len(), 12);
+    for name in [
+        "loss",
+        "grad_norm",
+        "learning_rate",
+        "reward",
+        "reward_std",
+        "frac_reward_zero_std",
+        "rewards/environment/mean",
+        "completions/mean_length",
+        "completions/clipped_ratio",
+        "completions/mean_terminated_length",
+        "entropy",
+        "num_tokens",
+        "effective_gradient_ratio",
+        "coverage",
+        "sampling/sampling_logp_difference/max",
+        "sampling/importance_sampling_ratio/mean",
+    ] {
+        assert!(
+            steps[0].contains_key(name),
+            "{name} is missing from {:?}",
+            steps[0].keys()
+        );
+    }
+    for metrics in steps {
+        assert!(metrics["sampling/sampling_logp_difference/max"] <= 1e-12);
+        let ratio = metrics["effective_gradient_ratio"];
+        assert!((0.0..=1.0).contains(&ratio));
+        assert!(
+            (metrics["frac_reward_zero_std"] - (1.0 - ratio)).abs() < 1e-12,
+            "equal group sizes"
+        );
+    }
+}
+
+#[test]
+fn training_raises_success() {
+    let text = recipe("")
+        .replace("steps = 12", "steps = 60")
+        .replace("eval_steps = 4", "eval_steps = 20");
+    let success = evals(&events(&text));
+    assert_eq!(success.len(), 4);
+    assert!(success[3] > success[0] + 0.1, "{success:?}");
+}
+
+#[test]
+fn every_rollout_is_billed_once() {
+    for extra in [
+        "",
+        "[allocator.knapsack]\n",
+        "[filter.dynamic-sampling]\nmax_gen_batches = 50\n",
+    ] {
+        let events = events(&recipe(extra));
+        let mut counted: BTreeMap<BillKind, u64> = BTreeMap::new();
+        let mut tokens = 0;
+        for event in &events {
+            if let Event::Group {
+                kind,
+                rewards,
+                lengths,
+                ..
+            } = event
+            {
+                *counted.entry(*kind).or_default() += rewards.len() as u64;
+                tokens += lengths.iter().sum::<usize>() as u64;
+            }
+        }
+        let Some(Event::Finish {
+            billed,
+            rollouts,
+            tokens: billed_tokens,
+            ..
+        }) = events.last()
+        else {
+            panic!("no finish")
+        };
+        assert_eq!(&counted, billed, "{extra}");
+        assert_eq!(*rollouts, counted.values().sum::<u64>());
+        assert_eq!(*billed_tokens, tokens);
+        if extra.contains("dynamic") {
+            assert!(counted[&BillKind::Discarded] > 0);
+            let flat: Vec<f64> = steps(&events).iter().map(|m| m["frac_reward_zero_std"]).collect();
+            assert!(
+                flat.iter().all(|f| *f == 0.0),
+                "only mixed groups are trained on: {flat:?}"
+            );
+        } else {
+            assert_eq!(counted[&BillKind::Train], 12 * 24);
+        }
+    }
+}
+
+#[test]
+fn a_budget_in_rollouts_ends_the_run() {
+    let text = recipe("").replace("steps = 12", "steps = 12\nmax_rollouts = 100");
+    let Some(Event::Finish { step, rollouts, .. }) = events(&text).last().cloned() else {
+        panic!("no finish")
+    };
+    assert_eq!(
+        (step, rollouts),
+        (5, 120),
+        "the step that crosses the budget is the last"
+    );
+}
+
+#[test]
+fn members_of_a_group_differ_and_arms_share_their_draws() {
+    // The same prompts with the same weights: the first step's rollouts of two arms are equal.
+    let first = |extra: &str| -> Vec<Event> {
+        let is_first = |e: &Event| matches!(e, Event::Group { step: 1, .. });
+        events(&recipe(extra)).into_iter().filter(is_first).collect()
+    };
+    assert_eq!(first("[advantage.grpo]\n"), first("[advantage.rloo]\n"));
+    let runs = tempfile::tempdir().unwrap();
+    let trained = run(
+        &plan(&recipe("")),
+        runs.path(),
+        1,
+        &mut Vec::<Event>::new(),
+        &FACTORY,
+    )
+    .unwrap();
+    let log = std::fs::read_to_string(trained.folder.join("rollouts.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> = log.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let groups: Vec<&[serde_json::Value]> = lines.chunks(4).collect();
+    assert_eq!(groups.len(), 6);
+    let differ = groups.iter().filter(|g| {
+        g.iter()
+            .any(|m| m["member"]["completion"] != g[0]["member"]["completion"])
+    });
+    assert!(differ.count() >= 5, "members of a group draw their own tokens");
+}
+
+#[test]
+fn several_optimizer_steps_take_old_log_probabilities() {
+    let text = recipe("").replace("steps = 12", "steps = 4\nnum_iterations = 2\nmini_batches = 2");
+    let text = text.replace("[objective.reinforce]", "[objective.grpo]");
+    let events = events(&text);
+    let clipped: f64 = steps(&events)
+        .iter()
+        .filter_map(|m| m.get("clip_ratio/region_mean"))
+        .sum();
+    assert!(
+        clipped > 0.0,
+        "with four steps at a high rate some ratios leave the clip range"
+    );
+}
+
+#[test]
+fn methods_that_do_not_train_need_no_learner() {
+    let runs = tempfile::tempdir().unwrap();
+    let mut heard = Vec::new();
+    let factory = Tabular {
+        learner: false,
+        poisoned_step: None,
+    };
+    run(&plan(&recipe("")), runs.path(), usize::MAX, &mut heard, &factory).unwrap();
+    let success = evals(&heard);
+    assert!(
+        success.iter().all(|s| *s == success[0]),
+        "nothing was learned: {success:?}"
+    );
+    assert!(!steps(&heard)[0].contains_key("loss"));
+}
+
+#[test]
+fn a_gradient_that_is_not_finite_stops_the_run_with_step_and_tensor() {
+    let runs = tempfile::tempdir().unwrap();
+    let mut heard = Vec::<Event>::new();
+    let factory = Tabular {
+        learner: true,
+        poisoned_step: Some(3),
+    };
+    let error = run(&plan(&recipe("")), runs.path(), usize::MAX, &mut heard, &factory)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("step 3, update: gradient of `logits["),
+        "{error}"
+    );
+    let steps = heard.iter().filter(|e| matches!(e, Event::Step { .. })).count();
+    assert_eq!(steps, 2, "earlier steps stay readable");
+    // The same command without the fault goes on from the last checkpoint.
+    assert!(run(&plan(&recipe("")), runs.path(), usize::MAX, &mut heard, &FACTORY).is_ok());
+}
+
+#[test]
+fn a_filter_that_admits_nothing_is_an_error_with_numbers() {
+    // Success is certain: no group is ever mixed.
+    let text = recipe("[filter.dynamic-sampling]\nmax_gen_batches = 3\n")
+        .replace("n_skills = 12", "n_skills = 12\nlogit_shift = 60.0");
+    let runs = tempfile::tempdir().unwrap();
+    let error = run(
+        &plan(&text),
+        runs.path(),
+        usize::MAX,
+        &mut Vec::<Event>::new(),
+        &FACTORY,
+    )
+    .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "step 1: after 3 generation batches only 0 of 6 groups were admitted by the filter"
+    );
+}
+
+#[test]
+fn remax_bills_its_greedy_rollouts() {
+    let events = events(&recipe("[advantage.remax]\n"));
+    let Some(Event::Finish { billed, .. }) = events.last() else {
+        panic!("no finish")
+    };
+    assert_eq!(billed[&BillKind::Auxiliary], 12 * 6);
+}

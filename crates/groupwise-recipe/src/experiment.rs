@@ -1,0 +1,268 @@
+//! A recipe file: base, arms, seeds, claim.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::RecipeError;
+use crate::error::out_of_range;
+use crate::locate::{Source, keys};
+use crate::merge::{merge, parse_override};
+use crate::recipe::Recipe;
+
+/// How the arms are compared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AblationConfig {
+    /// Seeds every arm is run with; arms share them, so differences are paired.
+    pub seeds: Vec<u64>,
+    /// Arm the others are compared with; absent: the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
+    /// Primary metric of the report.
+    pub metric: String,
+}
+
+impl Default for AblationConfig {
+    fn default() -> Self {
+        Self {
+            seeds: vec![0, 1, 2],
+            baseline: None,
+            metric: "eval/success".into(),
+        }
+    }
+}
+
+/// Which way an effect must go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// The arm must score higher than the control.
+    Higher,
+    /// The arm must score lower.
+    Lower,
+}
+
+/// A claim an experiment is made to test.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claim {
+    /// The claim in words.
+    pub text: String,
+    /// Metric it is about, with its summary: `area:eval/success`, `final:eval/success`.
+    pub metric: String,
+    /// The arm that must differ.
+    pub arm: String,
+    /// The arm it is compared with.
+    pub control: String,
+    /// Which way.
+    pub direction: Direction,
+    /// Least effect that counts.
+    pub least_effect: f64,
+}
+
+/// One arm with its resolved recipe.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arm {
+    /// Name.
+    pub name: String,
+    /// Recipe.
+    pub recipe: Recipe,
+}
+
+/// A recipe file, read and checked: every part of every arm can be built.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Experiment {
+    /// Name.
+    pub name: String,
+    /// What it asks, for the report.
+    pub description: String,
+    /// Seeds, baseline, metric.
+    pub ablation: AblationConfig,
+    /// Claim under test, if any.
+    pub claim: Option<Claim>,
+    /// Arms in the order of the file; a file without arms has one, `base`.
+    pub arms: Vec<Arm>,
+}
+
+/// Keys of a file that are not the recipe's.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    name: String,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    ablation: AblationConfig,
+    claim: Option<Claim>,
+}
+
+const HEADER: &[&str] = &["name", "description", "ablation", "claim"];
+
+impl Experiment {
+    /// Reads a file, applies overrides (`run.steps=20`) to every arm, and checks everything.
+    ///
+    /// # Errors
+    /// Unreadable file; syntax; unknown key or part, wrong type, value out of range, each with line, column and,
+    /// for unknown names, a suggestion.
+    pub fn from_file(path: &Path, overrides: &[String]) -> Result<Self, RecipeError> {
+        let text = std::fs::read_to_string(path).map_err(|source| RecipeError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::from_text(path, &text, overrides)
+    }
+
+    /// [`Experiment::from_file`] on text; `path` is what errors call it.
+    ///
+    /// # Errors
+    /// As [`Experiment::from_file`].
+    pub fn from_text(path: &Path, text: &str, overrides: &[String]) -> Result<Self, RecipeError> {
+        let source = Source::new(path, text);
+        let mut base: Table = text.parse().map_err(|e| source.syntax(&e))?;
+        let mut header = Table::new();
+        for key in HEADER {
+            if let Some(value) = base.remove(*key) {
+                header.insert((*key).to_owned(), value);
+            }
+        }
+        let mut header: Header = decode(&source, None, Value::Table(header))?;
+        let arms = match base.remove("arms") {
+            None => Table::new(),
+            Some(Value::Table(arms)) => arms,
+            Some(_) => return Err(source.error(None, &["arms".into()], "must be a table of tables")),
+        };
+        let overrides = read_overrides(overrides, &mut header.ablation)?;
+        let mut names = source.arm_names();
+        if names.is_empty() {
+            names.push("base".into());
+        }
+        let mut resolved = Vec::new();
+        for name in names {
+            let mut table = base.clone();
+            match arms.get(&name) {
+                Some(Value::Table(over)) => merge(&mut table, over),
+                None => {}
+                Some(_) => return Err(source.error(None, &["arms".into(), name], "must be a table")),
+            }
+            overrides.iter().for_each(|over| merge(&mut table, over));
+            let arm = arms.contains_key(&name).then_some(name.as_str());
+            let recipe: Recipe = decode(&source, arm, Value::Table(table))?;
+            // Building checks the ranges; the data folder only matters once tasks are read.
+            recipe.build(None).map_err(|(mut path, error)| {
+                path.push(error.key.clone());
+                source.error(arm, &path, &out_of_range(&error))
+            })?;
+            resolved.push(Arm { name, recipe });
+        }
+        let experiment = Self {
+            name: header.name,
+            description: header.description,
+            ablation: header.ablation,
+            claim: header.claim,
+            arms: resolved,
+        };
+        experiment.check(&source)?;
+        Ok(experiment)
+    }
+
+    /// The arm others are compared with.
+    pub fn baseline(&self) -> &str {
+        self.ablation
+            .baseline
+            .as_deref()
+            .unwrap_or(self.arms[0].name.as_str())
+    }
+
+    /// The arm of that name.
+    pub fn arm(&self, name: &str) -> Option<&Arm> {
+        self.arms.iter().find(|arm| arm.name == name)
+    }
+
+    fn check(&self, source: &Source<'_>) -> Result<(), RecipeError> {
+        let known = self
+            .arms
+            .iter()
+            .map(|a| a.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ");
+        let is_arm = |path: &[&str], name: &str| {
+            let path: Vec<String> = path.iter().map(|p| (*p).to_owned()).collect();
+            let what = format!("no arm is called `{name}`, known: {known}");
+            if self.arm(name).is_some() {
+                Ok(())
+            } else {
+                Err(source.error(None, &path, &what))
+            }
+        };
+        let place = |keys: [&str; 2]| keys.map(str::to_owned);
+        if let Some(baseline) = &self.ablation.baseline {
+            is_arm(&["ablation", "baseline"], baseline)?;
+        }
+        if let Some(claim) = &self.claim {
+            is_arm(&["claim", "arm"], &claim.arm)?;
+            is_arm(&["claim", "control"], &claim.control)?;
+        }
+        if self.ablation.seeds.is_empty() {
+            return Err(source.error(None, &place(["ablation", "seeds"]), "must name at least one seed"));
+        }
+        let mut seeds = self.ablation.seeds.clone();
+        seeds.sort_unstable();
+        if let Some(pair) = seeds.windows(2).find(|w| w[0] == w[1]) {
+            let what = format!("seed {} is named twice", pair[0]);
+            return Err(source.error(None, &place(["ablation", "seeds"]), &what));
+        }
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.+".contains(c);
+        for name in self.arms.iter().map(|a| &a.name).chain([&self.name]) {
+            if name.is_empty() || !name.chars().all(is_plain) || name.starts_with('.') {
+                let what = format!("`{name}` must consist of letters, digits and any of - _ . +");
+                return Err(RecipeError::at(source.file, "name", what));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Overrides of the recipe as tables; those of `ablation` are applied at once.
+fn read_overrides(texts: &[String], ablation: &mut AblationConfig) -> Result<Vec<Table>, RecipeError> {
+    let mut tables = Vec::new();
+    for text in texts {
+        let fail = |what: String| RecipeError::Override {
+            text: text.clone(),
+            what,
+        };
+        let mut table = parse_override(text).map_err(fail)?;
+        if let Some(over) = table.remove("ablation") {
+            let mut merged = Table::try_from(&*ablation).map_err(|e| fail(e.to_string()))?;
+            if let Value::Table(over) = over {
+                merge(&mut merged, &over);
+            }
+            *ablation = merged
+                .try_into()
+                .map_err(|e: toml::de::Error| fail(e.message().to_owned()))?;
+        }
+        if !table.is_empty() {
+            tables.push(table);
+        }
+    }
+    Ok(tables)
+}
+
+/// Decodes a value, locating what does not fit.
+fn decode<T: serde::de::DeserializeOwned>(
+    source: &Source<'_>,
+    arm: Option<&str>,
+    value: Value,
+) -> Result<T, RecipeError> {
+    serde_path_to_error::deserialize(value)
+        .map_err(|error| source.error(arm, &keys(error.path()), error.inner().message()))
+}
+
+/// The file an experiment of that name would live in, for messages.
+impl Experiment {
+    /// Folder name of the experiment's report below a runs folder.
+    pub fn folder(&self, runs: &Path) -> PathBuf {
+        runs.join("ablations").join(&self.name)
+    }
+}

@@ -1,0 +1,130 @@
+//! Where in the file a key stands.
+
+use std::path::Path;
+
+use serde_path_to_error::Segment;
+use toml_edit::{Document, Item, TableLike};
+
+use crate::RecipeError;
+use crate::error::{Located, expected_names, suggest, unknown_name};
+
+/// The source text with the places of its keys.
+pub(crate) struct Source<'a> {
+    pub(crate) file: &'a Path,
+    text: &'a str,
+    document: Option<Document<&'a str>>,
+}
+
+impl<'a> Source<'a> {
+    pub(crate) fn new(file: &'a Path, text: &'a str) -> Self {
+        Self {
+            file,
+            text,
+            document: Document::parse(text).ok(),
+        }
+    }
+
+    /// Names of the arms in the order of the file.
+    pub(crate) fn arm_names(&self) -> Vec<String> {
+        let arms = self
+            .document
+            .as_ref()
+            .and_then(|d| d.as_table().get("arms"))
+            .and_then(Item::as_table_like);
+        arms.map(|t| t.iter().map(|(name, _)| name.to_owned()).collect())
+            .unwrap_or_default()
+    }
+
+    /// Line and column of the deepest part of the path that stands in the file, first below the arm.
+    fn place(&self, arm: Option<&str>, path: &[String]) -> Option<(usize, usize)> {
+        let root = self.document.as_ref()?.as_table();
+        let below_arm = arm.and_then(|arm| root.get("arms")?.as_table_like()?.get(arm)?.as_table_like());
+        let (in_arm, in_base) = (below_arm.and_then(|t| deepest(t, path)), deepest(root, path));
+        let (_, offset) = match (in_arm, in_base) {
+            (Some(a), Some(b)) => Some(if a.0 >= b.0 { a } else { b }),
+            (a, b) => a.or(b),
+        }?;
+        let before = &self.text[..offset.min(self.text.len())];
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
+        Some((line, column))
+    }
+
+    /// An error about a key, with place and, for unknown names, a suggestion.
+    pub(crate) fn error(&self, arm: Option<&str>, path: &[String], what: &str) -> RecipeError {
+        let mut path = path.to_vec();
+        let mut suggestion = None;
+        let mut what = what.to_owned();
+        if let Some(unknown) = unknown_name(&what) {
+            if path.last() != Some(&unknown) {
+                path.push(unknown.clone());
+            }
+            let known = expected_names(&what);
+            suggestion = suggest(&unknown, &known);
+            let kind = if what.contains("unknown variant") {
+                "unknown name"
+            } else {
+                "unknown key"
+            };
+            what = format!("{kind} `{unknown}`, known: {}", list(&known));
+        }
+        let mut key = path.join(".");
+        if let Some(arm) = arm {
+            key = format!("{key} (arm `{arm}`)");
+        }
+        RecipeError::Invalid(Box::new(Located {
+            file: self.file.to_owned(),
+            place: self.place(arm, &path),
+            key,
+            what,
+            suggestion,
+        }))
+    }
+
+    /// A syntax error of the TOML reader.
+    pub(crate) fn syntax(&self, error: &toml::de::Error) -> RecipeError {
+        let place = error.span().map(|span| {
+            let before = &self.text[..span.start.min(self.text.len())];
+            let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
+            (before.matches('\n').count() + 1, column)
+        });
+        RecipeError::Invalid(Box::new(Located {
+            file: self.file.to_owned(),
+            place,
+            key: String::new(),
+            what: error.message().to_owned(),
+            suggestion: None,
+        }))
+    }
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() {
+        "none".into()
+    } else {
+        names.join(", ")
+    }
+}
+
+/// Depth reached along the path, and the byte offset of the last key found.
+fn deepest(table: &dyn TableLike, path: &[String]) -> Option<(usize, usize)> {
+    let (first, rest) = path.split_first()?;
+    let (key, item) = table.get_key_value(first)?;
+    let here = key.span().or_else(|| item.span()).map(|span| (1, span.start));
+    let below = item
+        .as_table_like()
+        .and_then(|t| deepest(t, rest))
+        .map(|(d, offset)| (d + 1, offset));
+    below.or(here)
+}
+
+/// Path of keys from serde's track; enum variants are keys of a recipe too.
+pub(crate) fn keys(path: &serde_path_to_error::Path) -> Vec<String> {
+    path.iter()
+        .filter_map(|segment| match segment {
+            Segment::Map { key } => Some(key.clone()),
+            Segment::Enum { variant } => Some(variant.clone()),
+            Segment::Seq { .. } | Segment::Unknown => None,
+        })
+        .collect()
+}

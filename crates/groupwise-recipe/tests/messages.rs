@@ -1,0 +1,179 @@
+//! Every refused recipe says where, what and what was probably meant: the exact words are pinned.
+
+use std::path::Path;
+
+use groupwise_recipe::Experiment;
+
+const GOOD: &str = r#"name = "good"
+[run]
+steps = 3
+[env.skill-chain]
+[policy.tabular]
+[advantage.grpo]
+[objective.grpo]
+"#;
+
+fn message(text: &str) -> String {
+    match Experiment::from_text(Path::new("r.toml"), text, &[]) {
+        Ok(_) => "accepted".into(),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn with(from: &str, to: &str) -> String {
+    assert!(GOOD.contains(from));
+    message(&GOOD.replace(from, to))
+}
+
+#[test]
+fn the_good_recipe_is_good() {
+    assert_eq!(message(GOOD), "accepted");
+}
+
+#[test]
+fn a_typo_in_a_key_has_line_column_and_suggestion() {
+    let found = with("steps = 3", "stepz = 3");
+    assert!(
+        found.starts_with("r.toml:3:1: run.stepz: unknown key `stepz`, known: steps, prompts_per_step,"),
+        "{found}"
+    );
+    assert!(found.ends_with("; did you mean `steps`?"), "{found}");
+}
+
+#[test]
+fn a_name_of_another_system_is_translated() {
+    let found = with("steps = 3", "ppo_epochs = 3");
+    assert!(found.ends_with("; did you mean `num_iterations`?"), "{found}");
+    let found = with("[objective.grpo]", "[objective.grpo]\nclip_ratio_high = 0.28");
+    assert!(found.ends_with("; did you mean `epsilon_high`?"), "{found}");
+}
+
+#[test]
+fn an_unknown_part_lists_the_known_ones() {
+    let found = with("[advantage.grpo]", "[advantage.gpro]");
+    assert!(
+        found.starts_with("r.toml:6:12: advantage.gpro: unknown name `gpro`, known: "),
+        "{found}"
+    );
+    assert!(
+        found.contains("rloo") && found.ends_with("; did you mean `grpo`?"),
+        "{found}"
+    );
+}
+
+#[test]
+fn a_wrong_type_names_the_key() {
+    assert_eq!(
+        with("steps = 3", "steps = \"three\""),
+        "r.toml:3:1: run.steps: invalid type: string \"three\", expected u64"
+    );
+    let found = with("steps = 3", "steps = -3");
+    assert!(
+        found.starts_with("r.toml:3:1: run.steps: invalid value: integer `-3`, expected u64"),
+        "{found}"
+    );
+}
+
+#[test]
+fn a_value_out_of_range_names_key_value_and_range() {
+    assert_eq!(
+        with("steps = 3", "temperature = 0.0"),
+        "r.toml:3:1: run.temperature: 0 is out of range, must be a finite number > 0"
+    );
+    assert_eq!(
+        with("steps = 3", "mini_batches = 99"),
+        "r.toml:3:1: run.mini_batches: 99 is out of range, must be at most prompts_per_step 16"
+    );
+    let found = with(
+        "[policy.tabular]",
+        "[policy.transformer.model]\nnum_attention_heads = 7",
+    );
+    assert_eq!(
+        found,
+        "r.toml:6:1: policy.transformer.model.num_attention_heads: 7 is out of range, must be a divisor of hidden_size 64"
+    );
+}
+
+#[test]
+fn an_error_in_an_arm_points_into_the_arm() {
+    let text = format!("{GOOD}[arms.a]\n[arms.b.run]\nstepz = 1\n");
+    let found = message(&text);
+    assert!(
+        found.starts_with("r.toml:10:1: run.stepz (arm `b`): unknown key `stepz`"),
+        "{found}"
+    );
+    let text = format!("{GOOD}[arms.a]\n[arms.b.sampler.vade]\nfast_decay = 1.5\n");
+    let found = message(&text);
+    assert!(
+        found.starts_with("r.toml:10:1: sampler.vade.fast_decay (arm `b`): 1.5 is out of range"),
+        "{found}"
+    );
+}
+
+#[test]
+fn a_syntax_error_has_a_place() {
+    let found = with("steps = 3", "steps = = 3");
+    assert!(found.starts_with("r.toml:3:9: "), "{found}");
+}
+
+#[test]
+fn a_missing_table_is_named() {
+    assert_eq!(with("[policy.tabular]\n", ""), "r.toml: missing field `policy`");
+    assert_eq!(with("name = \"good\"\n", ""), "r.toml: missing field `name`");
+}
+
+#[test]
+fn two_parts_in_one_seam_are_refused() {
+    let found = with("[advantage.grpo]", "[advantage.grpo]\n[advantage.rloo]");
+    assert!(found.contains("advantage"), "{found}");
+    assert_ne!(found, "accepted");
+}
+
+#[test]
+fn seeds_baseline_and_claim_must_exist() {
+    let text = format!("{GOOD}[ablation]\nseeds = []\n");
+    assert_eq!(
+        message(&text),
+        "r.toml:9:1: ablation.seeds: must name at least one seed"
+    );
+    let text = format!("{GOOD}[ablation]\nseeds = [1, 2, 1]\n");
+    assert_eq!(
+        message(&text),
+        "r.toml:9:1: ablation.seeds: seed 1 is named twice"
+    );
+    let text = format!("{GOOD}[ablation]\nbaseline = \"x\"\n");
+    assert_eq!(
+        message(&text),
+        "r.toml:9:1: ablation.baseline: no arm is called `x`, known: base"
+    );
+}
+
+#[test]
+fn overrides_are_checked_like_the_file() {
+    let read = |over: &str| Experiment::from_text(Path::new("r.toml"), GOOD, &[over.to_owned()]);
+    assert_eq!(read("run.steps=9").unwrap().arms[0].recipe.run.steps, 9);
+    assert_eq!(read("ablation.seeds=[7]").unwrap().ablation.seeds, [7]);
+    assert_eq!(
+        read("steps").unwrap_err().to_string(),
+        "--set steps: expected key=value, for example run.steps=20"
+    );
+    let found = read("run.stepz=9").unwrap_err().to_string();
+    assert!(found.contains("run.stepz: unknown key `stepz`"), "{found}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = Experiment::from_file(Path::new("no/such.toml"), &[])
+        .unwrap_err()
+        .to_string();
+    assert!(error.starts_with("cannot read no/such.toml: "), "{error}");
+}
+
+#[test]
+fn names_become_folders_and_must_be_plain() {
+    let found = with("name = \"good\"", "name = \"../up\"");
+    assert!(
+        found.ends_with("`../up` must consist of letters, digits and any of - _ . +"),
+        "{found}"
+    );
+}

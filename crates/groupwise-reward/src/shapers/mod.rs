@@ -1,0 +1,97 @@
+//! The named reward shapers, one file each, and the closed list of them.
+
+use groupwise_core::{DataError, GroupRewards, RewardShaper, Trajectory, registry};
+
+mod mask_truncated;
+mod overlong;
+
+pub use mask_truncated::MaskTruncatedConfig;
+pub use overlong::{OverlongConfig, overlong_penalty};
+
+registry! {
+    /// Every named reward shaper.
+    ///
+    /// # Example
+    /// ```
+    /// use groupwise_reward::ShaperSpec;
+    /// let spec: ShaperSpec = serde_json::from_str(r#"{"overlong": {"max_completion_length": 64, "cache": 16}}"#)?;
+    /// assert!(spec.build(&()).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub enum ShaperSpec => dyn RewardShaper, () {
+        /// Soft penalty in front of the length limit.
+        Overlong = "overlong": OverlongConfig,
+        /// Truncated answers stay out of the loss.
+        MaskTruncated = "mask-truncated": MaskTruncatedConfig,
+    }
+}
+
+/// Rewards and members must belong together.
+fn check_group(members: &[Trajectory], rewards: &GroupRewards) -> Result<(), DataError> {
+    DataError::check_len("rewards", rewards.rewards.len(), members.len())?;
+    DataError::check_len("trained", rewards.trained.len(), members.len())
+}
+
+#[cfg(test)]
+mod testing {
+    use std::sync::Arc;
+
+    use groupwise_core::{StopReason, Trajectory};
+
+    /// A trajectory of `n_policy` policy tokens behind `n_masked` tokens of the environment.
+    pub(super) fn member(n_policy: usize, n_masked: usize, stop: StopReason) -> Trajectory {
+        let n = n_policy + n_masked;
+        let mut mask = vec![false; n_masked];
+        mask.resize(n, true);
+        Trajectory {
+            task: 0,
+            sample: 0,
+            agent: None,
+            prompt: Arc::from([0]),
+            completion: vec![0; n],
+            mask,
+            logp: vec![0.0; n],
+            entropy: vec![0.0; n],
+            turns: Vec::new(),
+            version: 0,
+            stop,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use groupwise_core::{PromptMemory, StopReason, Task};
+
+    use super::*;
+
+    #[test]
+    fn every_shaper_refuses_rewards_of_another_group() {
+        let members = [testing::member(1, 0, StopReason::EndToken)];
+        let (task, memory) = (Task::new("t", "", ""), PromptMemory::new(1, 1));
+        for name in ShaperSpec::NAMES {
+            let shaper = ShaperSpec::named(name).unwrap().build(&()).unwrap();
+            let mut rewards = GroupRewards::new("v", vec![Some(1.0); 2]);
+            let error = shaper.shape(&task, &members, &mut rewards, &memory).unwrap_err();
+            assert_eq!(error.to_string(), "`rewards` has 2 entries, expected 1");
+            let mut rewards = GroupRewards::new("v", vec![Some(1.0)]);
+            rewards.trained.clear();
+            let error = shaper.shape(&task, &members, &mut rewards, &memory).unwrap_err();
+            assert_eq!(error.to_string(), "`trained` has 0 entries, expected 1");
+        }
+    }
+
+    #[test]
+    fn the_catalogue_describes_every_shaper() {
+        let catalogue = ShaperSpec::catalogue();
+        assert_eq!(
+            catalogue.iter().map(|p| p.name).collect::<Vec<_>>(),
+            ShaperSpec::NAMES
+        );
+        assert!(
+            catalogue
+                .iter()
+                .all(|p| !p.formula.is_empty() && !p.source.is_empty())
+        );
+    }
+}

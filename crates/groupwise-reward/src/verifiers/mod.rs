@@ -1,0 +1,114 @@
+//! The named verifiers, one file each, and the closed list of them.
+
+use groupwise_core::{Score, StopReason, Trajectory, Verifier, registry};
+
+mod digit_completion;
+mod environment;
+mod exact_match;
+
+pub use digit_completion::{
+    DigitCompletionConfig, EndMark, digit_completion_rewards, digit_completion_target,
+};
+pub use environment::EnvironmentConfig;
+pub use exact_match::{Case, ExactMatchConfig, Whitespace, exact_match};
+
+registry! {
+    /// Every named verifier.
+    ///
+    /// # Example
+    /// ```
+    /// use groupwise_reward::VerifierSpec;
+    /// let spec: VerifierSpec = serde_json::from_str(r#"{"exact-match": {"case": "insensitive"}}"#)?;
+    /// assert_eq!(spec.build(&())?.name(), "exact-match");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub enum VerifierSpec => dyn Verifier, () {
+        /// Sum of the rewards the environment gave.
+        Environment = "environment": EnvironmentConfig,
+        /// The answer equals the reference.
+        ExactMatch = "exact-match": ExactMatchConfig,
+        /// Right leading characters of a number progression.
+        DigitCompletion = "digit-completion": DigitCompletionConfig,
+    }
+}
+
+/// A rollout that could not be finished has no answer to judge.
+fn refuse_aborted(trajectory: &Trajectory) -> Option<Score> {
+    (trajectory.stop == StopReason::Aborted).then(|| Score::Unscorable("the rollout was aborted".to_owned()))
+}
+
+#[cfg(test)]
+mod testing {
+    use std::sync::Arc;
+
+    use groupwise_core::{StopReason, Trajectory, Turn};
+
+    /// A trajectory of turns given as (action, reward), one token per character.
+    pub(super) fn trajectory(turns: &[(&str, f64)], stop: StopReason) -> Trajectory {
+        let mut next = 0;
+        let turns: Vec<Turn> = turns
+            .iter()
+            .map(|(action, reward)| {
+                let start = next;
+                next += action.chars().count();
+                Turn {
+                    anchor: None,
+                    action: (*action).to_owned(),
+                    tokens: start..next,
+                    reward: *reward,
+                    valid: true,
+                }
+            })
+            .collect();
+        Trajectory {
+            task: 0,
+            sample: 0,
+            agent: None,
+            prompt: Arc::from([0]),
+            completion: vec![0; next],
+            mask: vec![true; next],
+            logp: vec![0.0; next],
+            entropy: vec![0.0; next],
+            turns,
+            version: 0,
+            stop,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use groupwise_core::Task;
+
+    use super::*;
+
+    #[test]
+    fn an_aborted_rollout_is_unscorable_for_every_verifier() {
+        let task = Task::new("t", "1,2:9,1", "3");
+        let aborted = testing::trajectory(&[("3", 1.0)], StopReason::Aborted);
+        let finished = testing::trajectory(&[("3", 1.0)], StopReason::EndToken);
+        for name in VerifierSpec::NAMES {
+            let verifier = VerifierSpec::named(name).unwrap().build(&()).unwrap();
+            assert_eq!(verifier.name(), *name);
+            assert_eq!(
+                verifier.score(&task, &aborted),
+                Score::Unscorable("the rollout was aborted".to_owned())
+            );
+            assert!(verifier.score(&task, &finished).value().unwrap() > 0.0);
+        }
+    }
+
+    #[test]
+    fn the_catalogue_describes_every_verifier() {
+        let catalogue = VerifierSpec::catalogue();
+        assert_eq!(
+            catalogue.iter().map(|p| p.name).collect::<Vec<_>>(),
+            VerifierSpec::NAMES
+        );
+        assert!(
+            catalogue
+                .iter()
+                .all(|p| p.formula.starts_with("r = ") && !p.source.is_empty())
+        );
+    }
+}

@@ -1,0 +1,13 @@
+//! Scaffolds: how a task is put to the policy.
+
+use groupwise_core::{Scaffold, registry};
+
+pub mod plain;
+
+registry! {
+    /// Every scaffold, `[scaffold.<name>]` in a recipe.
+    pub enum ScaffoldSpec => dyn Scaffold, () {
+        /// The task as it is.
+        Plain = "plain": plain::PlainConfig,
+    }
+}
