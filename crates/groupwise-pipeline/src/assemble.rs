@@ -7,6 +7,8 @@ use groupwise_core::{
     AdvantageEstimator, Advantages, DataError, Offsets, RewardBatch, TokenBatch, Trajectory,
 };
 
+use groupwise_objective::regularizer::KlPenalty;
+
 use crate::generate::Group;
 
 /// An update batch before advantages: ragged arrays along all members of the admitted groups.
@@ -84,6 +86,25 @@ impl Assembled {
     /// Entropies of the sampler's distributions, along the batch.
     pub(crate) fn entropy(&self) -> &[f64] {
         &self.entropy
+    }
+
+    /// Takes a KL penalty off the rewards; gives the penalty of each trajectory.
+    ///
+    /// The log-probabilities are those at the start of the update; on policy they are the sampler's.
+    pub(crate) fn penalize(&mut self, penalty: &KlPenalty) -> Result<Vec<f64>, DataError> {
+        let batch = &self.batch;
+        let Some(reference) = &batch.logp_ref else {
+            return Err(DataError::Missing {
+                what: "logp_ref",
+                part: "kl penalty",
+            });
+        };
+        let old = batch.logp_old.as_deref().unwrap_or(&batch.logp_sampler);
+        let penalties = penalty.per_trajectory(batch.tokens.spans(), old, reference, &batch.mask)?;
+        for (reward, penalty) in self.rewards.iter_mut().zip(&penalties) {
+            *reward = reward.map(|r| r - penalty);
+        }
+        Ok(penalties)
     }
 
     /// Runs the estimator and stores its advantages, checked.

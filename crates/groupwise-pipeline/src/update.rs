@@ -21,7 +21,7 @@ fn needs_old(plan: &Plan) -> bool {
 
 /// True if a part asks for the reference policy.
 pub(crate) fn needs_reference(plan: &Plan) -> bool {
-    (plan.estimator.needs() | plan.objective.needs()).contains(Needs::LOGP_REF)
+    plan.kl_penalty.is_some() || (plan.estimator.needs() | plan.objective.needs()).contains(Needs::LOGP_REF)
 }
 
 /// One training step on these groups; `progress` in [0, 1] places it on the learning-rate schedule.
@@ -48,6 +48,10 @@ pub(crate) fn update(
     if needs_reference(plan) {
         let reference = learner.score_reference(&assembled.batch);
         assembled.batch.logp_ref = Some(reference.map_err(at(step, "reference log-probabilities"))?);
+    }
+    if let Some(penalty) = &plan.kl_penalty {
+        let penalties = assembled.penalize(penalty).map_err(at(step, "kl penalty"))?;
+        metrics.set("rewards/kl_penalty/mean", -mean(&penalties));
     }
     assembled
         .estimate(plan.estimator.as_ref())

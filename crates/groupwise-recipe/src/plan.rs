@@ -8,6 +8,7 @@ use groupwise_core::{
     RewardShaper, Scaffold, Verifier, World,
 };
 use groupwise_env::WorldContext;
+use groupwise_objective::regularizer::KlPenalty;
 use groupwise_sampler::{AllocatorContext, SamplerContext};
 
 use crate::recipe::{PolicySpec, Recipe};
@@ -33,6 +34,8 @@ pub struct Plan {
     pub estimator: Box<dyn AdvantageEstimator>,
     /// Objective.
     pub objective: Box<dyn Objective>,
+    /// KL penalty that the objective wants taken off the rewards (`kl_in = "reward"`).
+    pub kl_penalty: Option<KlPenalty>,
     /// Learning rate.
     pub learning_rate: Ramp,
 }
@@ -90,6 +93,7 @@ impl Recipe {
             shapers,
             estimator: within("advantage", self.advantage.name(), self.advantage.build(&()))?,
             objective: within("objective", self.objective.name(), self.objective.build(&()))?,
+            kl_penalty: within("objective", self.objective.name(), self.objective.kl_penalty())?,
             learning_rate,
             recipe: self.clone(),
         };

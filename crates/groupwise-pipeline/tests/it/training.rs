@@ -261,3 +261,28 @@ fn remax_bills_its_greedy_rollouts() {
     };
     assert_eq!(billed[&BillKind::Auxiliary], 12 * 6);
 }
+
+#[test]
+fn a_kl_penalty_in_the_reward_holds_the_policy_back() {
+    let with = |beta: &str| {
+        let text = recipe("").replace(
+            "[objective.reinforce]",
+            &format!("[objective.rloo]\nbeta = {beta}"),
+        );
+        events(&text.replace("steps = 12", "steps = 40"))
+    };
+    let (free, held) = (with("0.0"), with("5.0"));
+    assert!(!steps(&free)[0].contains_key("rewards/kl_penalty/mean"));
+    assert_eq!(
+        steps(&held)[0]["rewards/kl_penalty/mean"],
+        0.0,
+        "the first step is the reference itself"
+    );
+    let last = |e: &[Event]| *evals(e).last().unwrap();
+    assert!(
+        last(&held) < last(&free),
+        "{} is not below {}",
+        last(&held),
+        last(&free)
+    );
+}

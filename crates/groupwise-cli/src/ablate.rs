@@ -1,0 +1,307 @@
+//! `groupwise ablate`: the grid of arms and seeds as child processes, then the report.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use groupwise_pipeline::{RunFolder, run_id};
+use groupwise_recipe::Experiment;
+use serde_json::json;
+
+use crate::Outcome;
+use crate::args::AblateArgs;
+use crate::error::CliError;
+use crate::interrupt;
+use crate::progress::{self, Board};
+use crate::protocol::Message;
+
+/// One cell of the grid.
+#[derive(Clone, Debug)]
+struct Cell {
+    arm: String,
+    seed: u64,
+    run: String,
+    done: bool,
+}
+
+/// Expands the grid, runs what is missing, writes the report.
+pub(crate) fn run(args: &AblateArgs) -> Outcome {
+    let mut experiment = Experiment::from_file(&args.file, &args.recipe.overrides)?;
+    if let Some(seeds) = &args.seeds {
+        experiment.ablation.seeds.clone_from(&seeds.0);
+    }
+    let cells = expand(&experiment, args)?;
+    let mut missing: Vec<Cell> = Vec::new();
+    for cell in cells.iter().filter(|c| !c.done) {
+        // Arms that resolve to the same recipe share their runs.
+        if missing.iter().all(|m| m.run != cell.run) {
+            missing.push(cell.clone());
+        }
+    }
+    let jobs = jobs(args, missing.len());
+    progress::say(&describe(&experiment, &cells, missing.len(), jobs));
+    if args.dry_run {
+        for cell in &cells {
+            let state = if cell.done { "finished" } else { "to run" };
+            progress::say(&format!(
+                "  {:24} seed {:<4} {} {state}",
+                cell.arm, cell.seed, cell.run
+            ));
+        }
+        return Ok(());
+    }
+    let folder = write_index(&experiment, &cells, &args.recipe.runs)?;
+    interrupt::listen();
+    let failed = if missing.is_empty() {
+        0
+    } else {
+        carry_out(&experiment, args, &missing, jobs)?
+    };
+    let paths = groupwise_report::write_report(&folder)?;
+    progress::say(&paths.text);
+    progress::say(&format!("report: {}", paths.html.display()));
+    if failed > 0 {
+        Err(CliError::Cells {
+            failed,
+            total: cells.len(),
+        })
+    } else {
+        Ok(())
+    }
+}
+
+fn expand(experiment: &Experiment, args: &AblateArgs) -> Result<Vec<Cell>, CliError> {
+    let mut cells = Vec::new();
+    // Seeds outermost: after a third of the time there is a third of every arm.
+    let plans = experiment
+        .arms
+        .iter()
+        .map(|arm| Ok((arm, arm.recipe.plan(args.recipe.data.clone())?)))
+        .collect::<Result<Vec<_>, CliError>>()?;
+    for seed in &experiment.ablation.seeds {
+        for (arm, plan) in &plans {
+            let run = run_id(plan, *seed)?;
+            let done = RunFolder::is_done(&args.recipe.runs.join(&run));
+            cells.push(Cell {
+                arm: arm.name.clone(),
+                seed: *seed,
+                run,
+                done,
+            });
+        }
+    }
+    Ok(cells)
+}
+
+fn jobs(args: &AblateArgs, n_cells: usize) -> usize {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    args.jobs.map_or(cores, usize::from).min(n_cells.max(1))
+}
+
+fn describe(experiment: &Experiment, cells: &[Cell], n_missing: usize, jobs: usize) -> String {
+    let (arms, seeds) = (experiment.arms.len(), experiment.ablation.seeds.len());
+    let kept = cells.len() - n_missing;
+    let kept = if kept > 0 {
+        format!(", {kept} already finished")
+    } else {
+        String::new()
+    };
+    format!(
+        "{}: {arms} arms x {seeds} seeds = {} cells{kept}, {jobs} at a time",
+        experiment.name,
+        cells.len()
+    )
+}
+
+/// Writes `ablation.json`, from which the report finds its runs.
+fn write_index(experiment: &Experiment, cells: &[Cell], runs: &Path) -> Result<PathBuf, CliError> {
+    let folder = experiment.folder(runs);
+    std::fs::create_dir_all(&folder).map_err(CliError::io(folder.display().to_string()))?;
+    let index = json!({
+        "name": experiment.name,
+        "description": experiment.description,
+        "baseline": experiment.baseline(),
+        "arms": experiment.arms.iter().map(|a| &a.name).collect::<Vec<_>>(),
+        "seeds": experiment.ablation.seeds,
+        "metric": experiment.ablation.metric,
+        "claim": experiment.claim,
+        "cells": cells.iter().map(|c| json!({"arm": c.arm, "seed": c.seed, "run": c.run})).collect::<Vec<_>>(),
+    });
+    let path = folder.join("ablation.json");
+    let partial = folder.join("ablation.json.partial");
+    std::fs::write(&partial, format!("{index:#}\n"))
+        .and_then(|()| std::fs::rename(&partial, &path))
+        .map_err(CliError::io(path.display().to_string()))?;
+    Ok(folder)
+}
+
+/// What a child's reader thread says.
+enum News {
+    Said(usize, Message),
+    Closed(usize),
+}
+
+struct Running {
+    child: Child,
+    /// Closing it asks the child to stop.
+    stdin: Option<ChildStdin>,
+    stderr: JoinHandle<String>,
+    failure: Option<String>,
+}
+
+/// Runs the missing cells, `jobs` at a time; gives the number that failed.
+fn carry_out(
+    experiment: &Experiment,
+    args: &AblateArgs,
+    missing: &[Cell],
+    jobs: usize,
+) -> Result<usize, CliError> {
+    let steps = experiment
+        .arms
+        .iter()
+        .map(|a| a.recipe.run.steps)
+        .max()
+        .unwrap_or(1);
+    let mut board = Board::new(missing.len(), steps, &experiment.ablation.metric);
+    let (sender, receiver) = channel();
+    let mut waiting: VecDeque<usize> = (0..missing.len()).collect();
+    let mut running: Vec<Option<Running>> = Vec::new();
+    let mut failed = 0;
+    while running.iter().any(Option::is_some) || (!waiting.is_empty() && !interrupt::requested()) {
+        while running.iter().flatten().count() < jobs && !interrupt::requested() {
+            let Some(index) = waiting.pop_front() else { break };
+            let cell = &missing[index];
+            board.begin(index, &format!("{} seed {}", cell.arm, cell.seed));
+            running.push(Some(spawn(args, cell, index, jobs, &sender)?));
+        }
+        match wait(&receiver) {
+            Some(News::Said(index, message)) => {
+                board.hear(index, &message);
+                if let (Message::Failed { error }, Some(Some(cell))) = (message, running.get_mut(index)) {
+                    cell.failure = Some(error);
+                }
+            }
+            Some(News::Closed(index)) => {
+                let Some(cell) = running.get_mut(index).and_then(Option::take) else {
+                    continue;
+                };
+                failed += usize::from(!conclude(cell, index, &mut board)?);
+            }
+            None if interrupt::requested() => {
+                running
+                    .iter_mut()
+                    .flatten()
+                    .for_each(|cell| drop(cell.stdin.take()));
+            }
+            None => {}
+        }
+    }
+    board.close();
+    if interrupt::requested() {
+        Err(CliError::Interrupted)
+    } else {
+        Ok(failed)
+    }
+}
+
+/// The next news, or `None` after a moment, to look whether a stop was asked for.
+fn wait(receiver: &Receiver<News>) -> Option<News> {
+    match receiver.recv_timeout(Duration::from_millis(200)) {
+        Ok(news) => Some(news),
+        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+    }
+}
+
+fn spawn(
+    args: &AblateArgs,
+    cell: &Cell,
+    index: usize,
+    jobs: usize,
+    sender: &Sender<News>,
+) -> Result<Running, CliError> {
+    let program = std::env::current_exe().map_err(CliError::io("this program"))?;
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let mut command = Command::new(program);
+    command
+        .arg("cell")
+        .arg(&args.file)
+        .args(["--arm", &cell.arm, "--run", &cell.run]);
+    command
+        .args(["--seed", &cell.seed.to_string()])
+        .arg("--runs")
+        .arg(&args.recipe.runs);
+    if let Some(data) = &args.recipe.data {
+        command.arg("--data").arg(data);
+    }
+    for over in &args.recipe.overrides {
+        command.args(["--set", over]);
+    }
+    if std::env::var_os("RAYON_NUM_THREADS").is_none() {
+        command.env("RAYON_NUM_THREADS", (cores / jobs).max(1).to_string());
+    }
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(CliError::io("cannot start a cell"))?;
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let sender = sender.clone();
+    thread::spawn(move || {
+        for line in stdout
+            .into_iter()
+            .flat_map(|out| BufReader::new(out).lines())
+            .map_while(Result::ok)
+        {
+            if let Ok(message) = serde_json::from_str(&line) {
+                let _ = sender.send(News::Said(index, message));
+            }
+        }
+        let _ = sender.send(News::Closed(index));
+    });
+    let stderr = thread::spawn(move || {
+        let lines = stderr
+            .into_iter()
+            .flat_map(|err| BufReader::new(err).lines())
+            .map_while(Result::ok);
+        let mut last: VecDeque<String> = VecDeque::new();
+        for line in lines {
+            last.push_back(line);
+            if last.len() > 20 {
+                last.pop_front();
+            }
+        }
+        Vec::from(last).join("\n")
+    });
+    Ok(Running {
+        child,
+        stdin,
+        stderr,
+        failure: None,
+    })
+}
+
+/// Says how a cell ended; true unless it failed.
+fn conclude(mut cell: Running, index: usize, board: &mut Board) -> Result<bool, CliError> {
+    drop(cell.stdin.take());
+    let status = cell
+        .child
+        .wait()
+        .map_err(CliError::io("cannot wait for a cell"))?;
+    let stderr = cell.stderr.join().unwrap_or_default();
+    match status.code() {
+        Some(0) => board.end(index, "finished"),
+        Some(130) => board.end(index, "stopped, resumable"),
+        _ => {
+            let why = cell
+                .failure
+                .unwrap_or_else(|| format!("the process ended with {status}\n{stderr}"));
+            board.end(index, &format!("FAILED: {}", why.trim_end()));
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

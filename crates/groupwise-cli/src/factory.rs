@@ -1,0 +1,38 @@
+//! Joins pipeline and policies: the only code that knows both.
+
+use groupwise_core::seams::{PolicyError, Symbols};
+use groupwise_core::{Key, Learner, Policy};
+use groupwise_pipeline::PolicyFactory;
+use groupwise_recipe::PolicySpec;
+
+/// Makes every policy this build knows.
+#[derive(Debug)]
+pub(crate) struct Factory;
+
+impl PolicyFactory for Factory {
+    fn build(
+        &self,
+        spec: &PolicySpec,
+        symbols: &Symbols,
+        initial_logits: Option<Vec<Vec<f64>>>,
+        key: Key,
+    ) -> Result<(Box<dyn Policy>, Option<Box<dyn Learner>>), PolicyError> {
+        match spec {
+            PolicySpec::Tabular(config) => {
+                let (policy, learner) = groupwise_tabular::pair(config, symbols, initial_logits, key)
+                    .map_err(|e| PolicyError::Unavailable(format!("policy.tabular: {e}")))?;
+                Ok((Box::new(policy), Some(Box::new(learner))))
+            }
+            PolicySpec::Transformer(config) => {
+                let (policy, learner) = groupwise_learner::transformer(
+                    &config.model,
+                    &config.optimizer,
+                    symbols,
+                    &config.device,
+                    key,
+                )?;
+                Ok((Box::new(policy), Some(Box::new(learner))))
+            }
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! All integration tests in one binary: they link once.
+
+mod bad_input;
+mod common;
+mod kill;

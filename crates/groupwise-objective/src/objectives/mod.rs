@@ -1,0 +1,152 @@
+//! Objectives: combinations of ratio, surrogate, aggregation and KL under the names they are known by.
+//!
+//! | name | ratio | surrogate | aggregation | KL |
+//! |---|---|---|---|---|
+//! | `grpo` | token | clip 0.2 / 0.2 | `seq-mean-token-mean` | off |
+//! | `dr-grpo` | token | clip 0.2 / 0.2 | `seq-mean-token-sum-const` | off |
+//! | `dapo` | token | clip 0.2 / 0.28 | `token-mean` | off |
+//! | `gspo` | sequence | clip 3e-4 / 4e-4 | `seq-mean-token-mean` | off |
+//! | `cispo` | token | weight capped at 5 | `token-mean` | off |
+//! | `rloo` | sequence-sum | clip 0.2 / 0.2 | `seq-mean-token-mean` | k1, 0.05, off the reward |
+//! | `ppo` | token | clip 0.2 / 0.2 | `token-mean` | off |
+//! | `reinforce` | - | - | `seq-mean-token-sum` | off |
+//! | `policy-gradient` | any | any | any | any |
+//! | `supervised` | - | minus log-probability | `token-mean` | - |
+
+pub mod cispo;
+pub mod dapo;
+pub mod dr_grpo;
+mod engine;
+pub mod grpo;
+pub mod gspo;
+pub mod policy_gradient;
+pub mod ppo;
+mod preset;
+pub mod reinforce;
+pub mod rloo;
+pub mod supervised;
+
+pub use cispo::CispoConfig;
+pub use dapo::DapoConfig;
+pub use dr_grpo::DrGrpoConfig;
+pub use grpo::GrpoConfig;
+pub use gspo::GspoConfig;
+pub use policy_gradient::PolicyGradientConfig;
+pub use ppo::PpoConfig;
+pub use reinforce::ReinforceConfig;
+pub use rloo::RlooConfig;
+pub use supervised::{SupervisedConfig, supervised};
+
+use groupwise_core::{Objective, ParamError, registry};
+
+use crate::regularizer::KlPenalty;
+
+registry! {
+    /// Every objective, as it stands in a recipe under `[objective.<name>]`.
+    pub enum ObjectiveSpec => dyn Objective, () {
+        /// GRPO.
+        Grpo = "grpo": GrpoConfig,
+        /// Dr.GRPO.
+        DrGrpo = "dr-grpo": DrGrpoConfig,
+        /// DAPO.
+        Dapo = "dapo": DapoConfig,
+        /// GSPO.
+        Gspo = "gspo": GspoConfig,
+        /// CISPO.
+        Cispo = "cispo": CispoConfig,
+        /// RLOO.
+        Rloo = "rloo": RlooConfig,
+        /// PPO.
+        Ppo = "ppo": PpoConfig,
+        /// REINFORCE.
+        Reinforce = "reinforce": ReinforceConfig,
+        /// The general objective.
+        PolicyGradient = "policy-gradient": PolicyGradientConfig,
+        /// Maximum likelihood.
+        Supervised = "supervised": SupervisedConfig,
+    }
+}
+
+impl ObjectiveSpec {
+    /// The objective in the general form, where it has one.
+    pub fn general(&self) -> Option<PolicyGradientConfig> {
+        match self {
+            Self::Grpo(config) => Some(config.general()),
+            Self::DrGrpo(config) => Some(config.general()),
+            Self::Dapo(config) => Some(config.general()),
+            Self::Gspo(config) => Some(config.general()),
+            Self::Cispo(config) => Some(config.general()),
+            Self::Rloo(config) => Some(config.general()),
+            Self::Ppo(config) => Some(config.general()),
+            Self::Reinforce(config) => Some(config.general()),
+            Self::PolicyGradient(config) => Some(config.clone()),
+            Self::Supervised(_) => None,
+        }
+    }
+
+    /// The KL penalty that must be taken off rewards before advantages are computed (`kl_in = "reward"`).
+    ///
+    /// An objective cannot do this itself: whoever prepares rewards asks here.
+    ///
+    /// # Errors
+    /// `beta` out of range.
+    pub fn kl_penalty(&self) -> Result<Option<KlPenalty>, ParamError> {
+        self.general().map_or(Ok(None), |general| general.kl_penalty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::regularizer::{KlEstimator, KlPlace};
+
+    #[test]
+    fn every_name_builds_at_its_default_but_the_one_that_needs_a_length() {
+        for name in ObjectiveSpec::NAMES {
+            let spec = ObjectiveSpec::named(name).expect("listed");
+            assert_eq!(spec.name(), *name);
+            match (*name, spec.build(&())) {
+                ("dr-grpo", built) => assert_eq!(
+                    built.expect_err("refused").to_string(),
+                    "`max_completion_length` = none: must be a number >= 1: the generation limit, which the loss \
+                     divides by"
+                ),
+                (_, built) => assert!(built.is_ok(), "{name}"),
+            }
+        }
+        assert_eq!(ObjectiveSpec::catalogue().len(), ObjectiveSpec::NAMES.len());
+    }
+
+    #[test]
+    fn specs_survive_a_recipe() {
+        for name in ObjectiveSpec::NAMES {
+            let spec = ObjectiveSpec::named(name).expect("listed");
+            let text = toml::to_string(&spec).expect("prints");
+            assert_eq!(
+                toml::from_str::<ObjectiveSpec>(&text).expect("parses"),
+                spec,
+                "{text}"
+            );
+        }
+        let typo = toml::from_str::<ObjectiveSpec>("[grpo]\nepsilon_hi = 0.1")
+            .expect_err("refused")
+            .to_string();
+        assert!(typo.contains("unknown field `epsilon_hi`"), "{typo}");
+    }
+
+    #[test]
+    fn only_rloo_takes_its_penalty_off_the_reward() {
+        for name in ObjectiveSpec::NAMES {
+            let spec = ObjectiveSpec::named(name).expect("listed");
+            assert_eq!(spec.kl_penalty().expect("valid").is_some(), *name == "rloo");
+        }
+        let rloo = ObjectiveSpec::named("rloo")
+            .and_then(|spec| spec.general())
+            .expect("general");
+        assert_eq!(
+            (rloo.beta, rloo.kl_estimator, rloo.kl_in),
+            (0.05, KlEstimator::K1, KlPlace::Reward)
+        );
+        assert_eq!(rloo.kl_penalty(), KlPenalty::new(KlEstimator::K1, 0.05).map(Some));
+    }
+}

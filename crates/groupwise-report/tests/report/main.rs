@@ -1,0 +1,7 @@
+//! Reports end to end: folders written by hand or simulated, read, reduced, rendered.
+
+mod numbers;
+mod reading;
+mod rendering;
+mod small;
+mod synthetic;

@@ -1,0 +1,172 @@
+//! Numbers of a report against numbers computed by hand.
+
+use std::fs;
+
+use crate::small::*;
+use groupwise_core::event::BillKind;
+use groupwise_report::summary::Measure;
+use groupwise_report::{ClaimVerdict, Summary, read_ablation, summarize, write_report};
+
+fn pair() -> (tempfile::TempDir, Summary) {
+    let root = tempfile::tempdir().expect("a folder");
+    let dir = write_pair(root.path());
+    let summary = summarize(&read_ablation(&dir).expect("reads"));
+    (root, summary)
+}
+
+fn close(found: f64, expected: f64) {
+    assert!((found - expected).abs() < 1e-12, "{found}, expected {expected}");
+}
+
+#[test]
+fn arms_are_compared_at_the_budget_that_all_runs_reached() {
+    let (_root, summary) = pair();
+    assert_eq!(summary.budget.rollouts, Some((0.0, 8.0)));
+    assert_eq!(summary.budget.tokens, Some((0.0, 80.0)));
+    let find = |m: Measure| summary.comparisons.iter().find(|c| c.measure == m).unwrap();
+    // The last run reached 0.8 after 12 rollouts: 0.8 * 8 / 12 after 8.
+    let at_budget = 0.8 * 8.0 / 12.0;
+    close(
+        find(Measure::AtRollouts).difference.unwrap(),
+        ((0.6 - 0.4) + (at_budget - 0.5)) / 2.0,
+    );
+    close(
+        find(Measure::Final).difference.unwrap(),
+        ((0.6 - 0.4) + (0.8 - 0.5)) / 2.0,
+    );
+    // Straight lines from 0: the mean height is half the end.
+    close(
+        find(Measure::AreaTokens).difference.unwrap(),
+        ((0.6 - 0.4) + (at_budget - 0.5)) / 4.0,
+    );
+    assert_eq!(find(Measure::AtRollouts).seeds, [0, 1]);
+    assert_eq!(find(Measure::AtRollouts).p_holm, Some(0.5));
+}
+
+#[test]
+fn effective_ratio_counts_what_entered_an_update_over_everything_billed() {
+    let root = tempfile::tempdir().unwrap();
+    let events = vec![
+        start(0),
+        group(1, BillKind::Train, &[1.0, 0.0]),
+        group(1, BillKind::Train, &[1.0, 1.0, 1.0]),
+        group(1, BillKind::Discarded, &[1.0, 0.0, 1.0, 1.0]),
+        group(1, BillKind::Hint, &[0.0, 1.0]),
+        group(1, BillKind::Refresh, &[0.0, 1.0, 1.0]),
+        step(1, 14),
+        eval(1, 14, 0.5),
+    ];
+    let dir = write_run(root.path(), "r", "uniform", 0, &events);
+    let summary = summarize(&read_ablation(&dir).unwrap());
+    let arm = &summary.arms[0];
+    close(arm.effective.mean.unwrap(), 4.0 / 14.0);
+    assert_eq!(arm.rollouts_by_kind[&BillKind::Discarded], 4.0);
+    assert_eq!(arm.tokens_by_kind[&BillKind::Refresh], 30.0);
+    assert_eq!(summary.figures.allocation[0].sizes, [(2, 0.5), (3, 0.5)]);
+    assert!(summary.comparisons.is_empty());
+}
+
+#[test]
+fn wall_time_is_the_sum_of_the_steps() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = write_run(root.path(), "r", "uniform", 0, &rising(0, 0.4, 8));
+    let timing =
+        "{\"step\":1,\"seconds\":1.5,\"phase\":{\"rollout\":1.0}}\n{\"step\":2,\"seconds\":0.5}\n{\"st";
+    fs::write(dir.join("timing.jsonl"), timing).unwrap();
+    let summary = summarize(&read_ablation(&dir).unwrap());
+    assert_eq!(summary.cells[0].seconds, Some(2.0));
+    assert_eq!(summary.arms[0].phases["rollout"], 1.0);
+    assert_eq!(
+        summary.notes,
+        ["uniform seed 0: line 3 of timing.jsonl is incomplete and was left out"]
+    );
+}
+
+#[test]
+fn recipes_are_compared_without_their_names_and_seeds() {
+    let (_root, summary) = pair();
+    let keys: Vec<(&str, Vec<Option<&str>>)> = summary
+        .recipe
+        .iter()
+        .map(|d| (d.key.as_str(), d.values.iter().map(Option::as_deref).collect()))
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            ("sampler.uniform.width", vec![Some("1"), None]),
+            ("sampler.vade.width", vec![None, Some("1")])
+        ]
+    );
+}
+
+#[test]
+fn claims_are_judged_by_their_measure_and_bad_ones_noted() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = write_pair(root.path());
+    let path = dir.join("ablation.json");
+    let index = fs::read_to_string(&path).unwrap();
+    let judged = |claim: &str| {
+        fs::write(
+            &path,
+            index.replace("\"claim\":null", &format!("\"claim\":{claim}")),
+        )
+        .unwrap();
+        summarize(&read_ablation(&dir).unwrap())
+    };
+    let claim = |metric: &str, effect: f64| {
+        format!(
+            r#"{{"text":"t","metric":"{metric}","arm":"vade","control":"uniform","direction":"higher","least_effect":{effect}}}"#
+        )
+    };
+    let found = judged(&claim("area:eval/success", 0.01)).claim.unwrap();
+    assert_eq!(
+        found.verdict,
+        ClaimVerdict::Inconclusive,
+        "two seeds: the interval is 12.7 standard errors wide"
+    );
+    assert!(
+        found
+            .basis
+            .ends_with("; eval/success mean over rollouts (area under the curve)"),
+        "{}",
+        found.basis
+    );
+    let impossible = judged(&claim("final:eval/success", 5.0)).claim.unwrap();
+    assert_eq!(impossible.verdict, ClaimVerdict::DoesNotHold);
+    let bad = judged(&claim("eval/success", -1.0));
+    assert_eq!(
+        bad.notes,
+        ["the claim was not judged: `least_effect` = -1 must be finite and at least 0"]
+    );
+    assert!(bad.claim.is_none());
+    let stranger = judged(&claim("eval/success", 0.0).replace("\"vade\"", "\"nobody\""));
+    assert_eq!(
+        stranger.notes,
+        ["the claim was not judged: `nobody` is none of the arms"]
+    );
+    let unknown = judged("{\"arms\": 1}");
+    assert!(
+        unknown.notes[0].starts_with("the claim was not judged: unknown field `arms`"),
+        "{}",
+        unknown.notes[0]
+    );
+}
+
+#[test]
+fn the_report_is_a_pure_function_of_the_folders_and_its_json_is_the_summary() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = write_pair(root.path());
+    let bytes = || {
+        let paths = write_report(&dir).unwrap();
+        [&paths.html, &paths.markdown, &paths.json].map(|p| fs::read(p).unwrap())
+    };
+    let first = bytes();
+    assert_eq!(first, bytes());
+    let parsed: Summary = serde_json::from_slice(&first[2]).unwrap();
+    assert_eq!(parsed, summarize(&read_ablation(&dir).unwrap()));
+    let left: Vec<String> = fs::read_dir(&dir)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(left.len(), 4, "no temporary file stays: {left:?}");
+}
