@@ -1,0 +1,306 @@
+//! Models, batches and a naive f64 transformer for the tests of this crate.
+#![expect(dead_code, reason = "each test file uses its own part")]
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use groupwise_core::seams::{Continuation, Member, Policy, Prefix, Sampling, Symbols, TokenScores};
+use groupwise_core::{Advantages, DataError, Key, Offsets, Stream, TokenBatch, TokenGrads};
+use groupwise_learner::{AdamWConfig, TransformerLearner, transformer};
+use groupwise_model::{TransformerConfig, TransformerPolicy, Weights};
+
+/// Sixteen tokens, two layers, every shape different.
+pub(crate) fn config() -> TransformerConfig {
+    TransformerConfig {
+        hidden_size: 24,
+        intermediate_size: 40,
+        num_hidden_layers: 2,
+        num_attention_heads: 4,
+        num_key_value_heads: 2,
+        max_position_embeddings: 80,
+        initializer_range: 0.3,
+        ..TransformerConfig::default()
+    }
+}
+
+pub(crate) fn optimizer(micro_batch_tokens: usize) -> AdamWConfig {
+    AdamWConfig {
+        micro_batch_tokens,
+        ..AdamWConfig::default()
+    }
+}
+
+pub(crate) fn pair(
+    config: &TransformerConfig,
+    micro_batch_tokens: usize,
+) -> (TransformerPolicy, TransformerLearner) {
+    let symbols = Symbols::Characters("0123456789,:".into());
+    let key = Key::new(3, Stream::Init);
+    let (policy, learner) =
+        transformer(config, &optimizer(micro_batch_tokens), &symbols, "flex", key).unwrap();
+    randomize_small_params(&learner);
+    (policy, learner)
+}
+
+/// Scales and biases that are not 1 and 0, or tests could not see them.
+fn randomize_small_params(learner: &TransformerLearner) {
+    let mut weights = learner.weights().write();
+    let saved: BTreeMap<String, _> = weights
+        .export()
+        .unwrap()
+        .into_iter()
+        .map(|t| (t.name.clone(), t))
+        .collect();
+    weights
+        .import(|name| {
+            let t = &saved[name];
+            let mut values = t.values.clone();
+            if t.shape.len() == 1 {
+                let mut rng = Key::new(4, Stream::Init).named(name, 0).rng();
+                values.iter_mut().for_each(|x| *x += (rng.uniform() - 0.5) as f32);
+            }
+            Ok((t.shape.clone(), values))
+        })
+        .unwrap();
+}
+
+/// Groups with prompts of different lengths and ragged completions; some tokens masked, one completion empty.
+pub(crate) fn batch(n_groups: usize) -> TokenBatch {
+    let mut rng = Key::new(8, Stream::Tasks).rng();
+    let mut lengths = Vec::new();
+    let (mut prompts, mut ids) = (Vec::new(), Vec::new());
+    for g in 0..n_groups {
+        let prompt: Arc<[u32]> = (0..1 + (g * 5) % 17).map(|_| 4 + rng.below(12) as u32).collect();
+        for m in 0..3 {
+            let n = if (g, m) == (1, 1) {
+                0
+            } else {
+                1 + rng.below(20) as usize
+            };
+            lengths.push(n);
+            prompts.push(prompt.clone());
+            ids.extend((0..n).map(|_| 1 + rng.below(15) as u32));
+        }
+    }
+    let n = ids.len();
+    TokenBatch {
+        groups: Offsets::from_lengths(vec![3; n_groups]),
+        tokens: Offsets::from_lengths(lengths.iter().copied()),
+        prompts,
+        mask: (0..n).map(|t| t % 7 != 3).collect(),
+        logp_sampler: vec![-1.0; n],
+        logp_old: None,
+        logp_ref: None,
+        advantages: Advantages::Trajectory((0..lengths.len()).map(|i| (i as f64).sin()).collect()),
+        temperature: 0.9,
+        ids,
+    }
+}
+
+/// A loss whose derivatives depend on the scores: `sum_t (cos(t) logp + logp^2 / 8 + entropy / 4)` over counted tokens.
+pub(crate) fn loss(
+    batch: &TokenBatch,
+) -> impl FnMut(Range<usize>, &TokenScores) -> Result<TokenGrads, DataError> + '_ {
+    move |part, scores| {
+        let tokens = batch.tokens.range_of(part);
+        let counted = |t: usize| f64::from(u8::from(batch.mask[t]));
+        let d_logp = tokens.clone().zip(&scores.logp);
+        Ok(TokenGrads {
+            d_logp: d_logp
+                .map(|(t, l)| counted(t) * ((t as f64).cos() + l / 4.0))
+                .collect(),
+            d_entropy: Some(tokens.map(|t| 0.25 * counted(t)).collect()),
+            d_value: None,
+        })
+    }
+}
+
+pub(crate) fn sampling(greedy: bool, max_new_tokens: usize) -> Sampling {
+    Sampling {
+        temperature: 0.9,
+        max_new_tokens,
+        greedy,
+    }
+}
+
+pub(crate) fn member(id: u64, tail: &[u32]) -> Member {
+    Member {
+        tail: tail.to_vec(),
+        key: Key::new(1, Stream::Rollout).sample(id),
+    }
+}
+
+/// Prompts and members: `(prompt, tails by member id)`.
+pub(crate) fn extend(
+    policy: &mut TransformerPolicy,
+    texts: &[(Vec<u32>, Vec<(u64, Vec<u32>)>)],
+    sampling: &Sampling,
+) -> Vec<Vec<Continuation>> {
+    let prefixes: Vec<Prefix<'_>> = texts
+        .iter()
+        .map(|(shared, members)| Prefix {
+            shared,
+            members: members.iter().map(|(id, tail)| member(*id, tail)).collect(),
+        })
+        .collect();
+    policy.extend(&prefixes, sampling).unwrap()
+}
+
+/// Ragged prompts, several members, some with tails, one prompt twice, one without shared tokens.
+pub(crate) fn texts() -> Vec<(Vec<u32>, Vec<(u64, Vec<u32>)>)> {
+    let text = |n: u32, k: u32| (0..n).map(|i| 4 + (i * k + n) % 12).collect::<Vec<u32>>();
+    vec![
+        (text(5, 3), vec![(0, vec![]), (1, text(3, 5)), (2, vec![])]),
+        (text(34, 7), vec![(3, text(1, 1)), (4, vec![])]),
+        (text(1, 1), vec![(5, vec![]), (6, text(35, 5))]),
+        (text(5, 3), vec![(7, text(2, 1))]),
+        (vec![], vec![(8, text(4, 5)), (9, text(1, 3))]),
+    ]
+}
+
+/// What was sampled, as an update batch.
+pub(crate) fn sampled_batch(texts: &[(Vec<u32>, Vec<(u64, Vec<u32>)>)], done: &[Vec<Continuation>]) -> TokenBatch {
+    let (mut prompts, mut ids, mut logp, mut lengths) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for ((shared, members), done) in texts.iter().zip(done) {
+        for ((_, tail), c) in members.iter().zip(done) {
+            prompts.push(Arc::from([shared.as_slice(), tail].concat()));
+            ids.extend(&c.tokens);
+            logp.extend(&c.logp);
+            lengths.push(c.tokens.len());
+        }
+    }
+    TokenBatch {
+        groups: Offsets::from_lengths(texts.iter().map(|(_, m)| m.len())),
+        tokens: Offsets::from_lengths(lengths.iter().copied()),
+        mask: vec![true; ids.len()],
+        logp_old: None,
+        logp_ref: None,
+        advantages: Advantages::Trajectory(vec![0.0; lengths.len()]),
+        temperature: 0.9,
+        logp_sampler: logp,
+        prompts,
+        ids,
+    }
+}
+
+/// The transformer written down from its definition, in f64, one sequence, no cache: logits of every position.
+pub(crate) fn naive_logits(weights: &Weights, tokens: &[u32]) -> Vec<Vec<f64>> {
+    let config = weights.config();
+    let saved: BTreeMap<String, (Vec<usize>, Vec<f64>)> = weights
+        .export()
+        .unwrap()
+        .into_iter()
+        .map(|t| {
+            (
+                t.name,
+                (t.shape, t.values.iter().map(|x| f64::from(*x)).collect()),
+            )
+        })
+        .collect();
+    let get = |name: &str| saved[name].1.clone();
+    let times = |name: &str, x: &[f64]| -> Vec<f64> {
+        let rows = saved[name].1.chunks(x.len());
+        rows.map(|row| row.iter().zip(x).map(|(w, x)| w * x).sum())
+            .collect()
+    };
+    let norm = |scale: &[f64], x: &[f64]| -> Vec<f64> {
+        let mean = x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64;
+        let inverse = 1.0 / (mean + config.rms_norm_eps).sqrt();
+        x.iter().zip(scale).map(|(x, w)| x * inverse * w).collect()
+    };
+    let (dim, heads, kv) = (
+        config.head_dim(),
+        config.num_attention_heads,
+        config.num_key_value_heads,
+    );
+    let turn = |x: &[f64], position: usize| -> Vec<f64> {
+        let half = dim / 2;
+        (0..dim)
+            .map(|i| {
+                let angle = position as f64 * config.rope_theta.powf(-2.0 * (i % half) as f64 / dim as f64);
+                let partner = if i < half { -x[i + half] } else { x[i - half] };
+                x[i] * angle.cos() + partner * angle.sin()
+            })
+            .collect()
+    };
+    let embedding = get("model.embed_tokens.weight");
+    let width = config.hidden_size;
+    let mut x: Vec<Vec<f64>> = tokens
+        .iter()
+        .map(|t| embedding[*t as usize * width..][..width].to_vec())
+        .collect();
+    for layer in 0..config.num_hidden_layers {
+        let name = |part: &str| format!("model.layers.{layer}.{part}");
+        let scale = get(&name("input_layernorm.weight"));
+        let project = |which: &str, x: &[f64]| {
+            let mut y = times(&name(&format!("self_attn.{which}_proj.weight")), &norm(&scale, x));
+            if config.attention_bias {
+                let bias = get(&name(&format!("self_attn.{which}_proj.bias")));
+                y.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+            }
+            y
+        };
+        let heads_of = |which: &str, x: &[f64], position: usize| -> Vec<Vec<f64>> {
+            let y = project(which, x);
+            y.chunks(dim)
+                .map(|head| match (which, config.qk_norm) {
+                    ("v", _) => head.to_vec(),
+                    (_, true) => turn(
+                        &norm(&get(&name(&format!("self_attn.{which}_norm.weight"))), head),
+                        position,
+                    ),
+                    (_, false) => turn(head, position),
+                })
+                .collect()
+        };
+        let rows = |which: &str| -> Vec<Vec<Vec<f64>>> {
+            x.iter().enumerate().map(|(p, x)| heads_of(which, x, p)).collect()
+        };
+        let (q, k, v) = (rows("q"), rows("k"), rows("v"));
+        for t in 0..x.len() {
+            let mut mixed = Vec::new();
+            for h in 0..heads {
+                let g = h / (heads / kv);
+                let weights: Vec<f64> = (0..=t)
+                    .map(|s| {
+                        let dot: f64 = q[t][h].iter().zip(&k[s][g]).map(|(a, b)| a * b).sum();
+                        (dot / (dim as f64).sqrt()).exp()
+                    })
+                    .collect();
+                let total: f64 = weights.iter().sum();
+                mixed.extend((0..dim).map(|d| (0..=t).map(|s| weights[s] / total * v[s][g][d]).sum::<f64>()));
+            }
+            let out = times(&name("self_attn.o_proj.weight"), &mixed);
+            x[t].iter_mut().zip(out).for_each(|(x, y)| *x += y);
+        }
+        let scale = get(&name("post_attention_layernorm.weight"));
+        for x in &mut x {
+            let h = norm(&scale, x);
+            let gate = times(&name("mlp.gate_proj.weight"), &h);
+            let up = times(&name("mlp.up_proj.weight"), &h);
+            let active: Vec<f64> = gate
+                .iter()
+                .zip(up)
+                .map(|(g, u)| g / (1.0 + (-g).exp()) * u)
+                .collect();
+            let out = times(&name("mlp.down_proj.weight"), &active);
+            x.iter_mut().zip(out).for_each(|(x, y)| *x += y);
+        }
+    }
+    let scale = get("model.norm.weight");
+    let head = if config.tie_word_embeddings {
+        "model.embed_tokens.weight"
+    } else {
+        "lm_head.weight"
+    };
+    x.iter().map(|x| times(head, &norm(&scale, x))).collect()
+}
+
+/// Log-probabilities of a row at a temperature, and the entropy.
+pub(crate) fn log_softmax(logits: &[f64], temperature: f64) -> (Vec<f64>, f64) {
+    let total: f64 = logits.iter().map(|z| (z / temperature).exp()).sum();
+    let logp: Vec<f64> = logits.iter().map(|z| z / temperature - total.ln()).collect();
+    let entropy = -logp.iter().map(|l| l.exp() * l).sum::<f64>();
+    (logp, entropy)
+}
