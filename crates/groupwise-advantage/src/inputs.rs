@@ -1,5 +1,7 @@
 //! Inputs that estimators ask a batch for, checked in one place.
 
+use std::borrow::Cow;
+
 use groupwise_core::{DataError, ParamError, RewardBatch, Spans};
 
 use crate::returns::KlPenalty;
@@ -39,14 +41,17 @@ pub(crate) fn penalty<'a>(
 }
 
 /// Tokens that count and whose trajectory could be scored.
-pub(crate) fn counted(tokens: Spans<'_>, mask: &[bool], rewards: &[Option<f64>]) -> Vec<bool> {
+pub(crate) fn counted<'a>(tokens: Spans<'_>, mask: &'a [bool], rewards: &[Option<f64>]) -> Cow<'a, [bool]> {
+    if rewards.iter().all(Option::is_some) {
+        return Cow::Borrowed(mask);
+    }
     let mut counted = mask.to_vec();
     for (range, reward) in tokens.iter().zip(rewards) {
         if reward.is_none() {
             counted[range].fill(false);
         }
     }
-    counted
+    Cow::Owned(counted)
 }
 
 /// A discount: in [0, 1].

@@ -70,23 +70,21 @@ pub fn token_rewards(
 ) -> Result<Vec<f64>, DataError> {
     DataError::check_len("mask", mask.len(), tokens.total())?;
     DataError::check_len("rewards", rewards.len(), tokens.len())?;
-    let mut out = vec![0.0; tokens.total()];
     if let Some(p) = penalty {
         p.check(tokens.total())?;
-        for (t, slot) in out.iter_mut().enumerate() {
-            if mask[t] {
-                *slot = -p.kl_coef * (p.logp_old[t] - p.logp_ref[t]);
+    }
+    // Grown row by row: pages that an allocation of zeros leaves to the first read cost two faults each.
+    let mut out = Vec::with_capacity(tokens.total());
+    for (range, reward) in tokens.iter().zip(rewards) {
+        out.resize(range.end, 0.0);
+        let Some(r) = reward else { continue };
+        if let Some(p) = penalty {
+            for t in range.clone().filter(|t| mask[*t]) {
+                out[t] = -p.kl_coef * (p.logp_old[t] - p.logp_ref[t]);
             }
         }
-    }
-    for (range, reward) in tokens.iter().zip(rewards) {
-        match reward {
-            None => out[range].fill(0.0),
-            Some(r) => {
-                if let Some(last) = range.rev().find(|t| mask[*t]) {
-                    out[last] += r;
-                }
-            }
+        if let Some(last) = range.rev().find(|t| mask[*t]) {
+            out[last] += r;
         }
     }
     Ok(out)
@@ -163,19 +161,25 @@ pub fn discounted_returns(
 ) -> Result<(), DataError> {
     DataError::check_len("mask", mask.len(), rewards.len())?;
     DataError::check_len("out", out.len(), rewards.len())?;
+    out.copy_from_slice(rewards);
+    sum_from_the_end(out, mask, gamma, masked);
+    Ok(())
+}
+
+/// [`discounted_returns`] in place of the rewards; as many of `mask`.
+pub(crate) fn sum_from_the_end(values: &mut [f64], mask: &[bool], gamma: f64, masked: MaskedTokens) {
     let mut running = 0.0;
-    for t in (0..rewards.len()).rev() {
-        if mask[t] {
-            running = rewards[t] + gamma * running;
-            out[t] = running;
+    for (value, counted) in values.iter_mut().zip(mask).rev() {
+        if *counted {
+            running = *value + gamma * running;
+            *value = running;
         } else {
-            out[t] = 0.0;
+            *value = 0.0;
             if masked == MaskedTokens::Reset {
                 running = 0.0;
             }
         }
     }
-    Ok(())
 }
 
 /// Advantages and value targets of one trajectory.

@@ -1,6 +1,7 @@
 //! Whitening over the tokens of a batch.
 
-use groupwise_core::{DataError, stats};
+use groupwise_core::DataError;
+use groupwise_core::stats::{self, Moments};
 
 /// Added to the variance under the root.
 pub const WHITEN_EPS: f64 = 1e-8;
@@ -33,23 +34,21 @@ pub const WHITEN_EPS: f64 = 1e-8;
 /// ```
 pub fn whiten(values: &mut [f64], counted: &[bool]) -> Result<(), DataError> {
     DataError::check_len("counted", counted.len(), values.len())?;
-    let kept: Vec<f64> = values
-        .iter()
-        .zip(counted)
-        .filter(|(_, c)| **c)
-        .map(|(x, _)| *x)
-        .collect();
-    if kept.len() < 2 {
+    let n = counted.iter().filter(|c| **c).count();
+    if n < 2 {
         return Err(DataError::value(
             "batch",
-            format!("whitening needs two counted tokens, found {}", kept.len()),
+            format!("whitening needs two counted tokens, found {n}"),
         ));
     }
-    if stats::is_constant(&kept) {
+    // Walked in place: a copy of the counted values costs more than all sums over them.
+    let kept = || values.iter().zip(counted).filter(|(_, c)| **c).map(|(x, _)| x);
+    if stats::is_constant(kept()) {
         values.fill(0.0);
         return Ok(());
     }
-    let (mean, variance) = (stats::mean(&kept), stats::sample_variance(&kept));
+    let moments = Moments::of(kept());
+    let (mean, variance) = (moments.mean(), moments.sample_variance());
     if !(mean.is_finite() && variance.is_finite()) {
         return Err(DataError::NonFinite {
             place: "batch".into(),

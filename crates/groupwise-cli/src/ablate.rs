@@ -1,7 +1,7 @@
 //! `groupwise ablate`: the grid of arms and seeds as child processes, then the report.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -18,6 +18,9 @@ use crate::error::CliError;
 use crate::interrupt;
 use crate::progress::{self, Board};
 use crate::protocol::Message;
+
+/// Lines of a failed cell's standard error that are shown.
+const LAST_LINES: usize = 20;
 
 /// One cell of the grid.
 #[derive(Clone, Debug)]
@@ -216,24 +219,20 @@ fn wait(receiver: &Receiver<News>) -> Option<News> {
     }
 }
 
-fn spawn(
-    args: &AblateArgs,
-    cell: &Cell,
-    index: usize,
-    jobs: usize,
-    sender: &Sender<News>,
-) -> Result<Running, CliError> {
+/// The command line of a cell.
+fn cell_command(args: &AblateArgs, cell: &Cell, jobs: usize) -> Result<Command, CliError> {
     let program = std::env::current_exe().map_err(CliError::io("this program"))?;
-    let cores = thread::available_parallelism().map_or(1, usize::from);
     let mut command = Command::new(program);
-    command
-        .arg("cell")
-        .arg(&args.file)
-        .args(["--arm", &cell.arm, "--run", &cell.run]);
-    command
-        .args(["--seed", &cell.seed.to_string()])
-        .arg("--runs")
-        .arg(&args.recipe.runs);
+    command.arg("cell").arg(&args.file);
+    command.args([
+        "--arm",
+        &cell.arm,
+        "--run",
+        &cell.run,
+        "--seed",
+        &cell.seed.to_string(),
+    ]);
+    command.arg("--runs").arg(&args.recipe.runs);
     if let Some(data) = &args.recipe.data {
         command.arg("--data").arg(data);
     }
@@ -241,8 +240,21 @@ fn spawn(
         command.args(["--set", over]);
     }
     if std::env::var_os("RAYON_NUM_THREADS").is_none() {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
         command.env("RAYON_NUM_THREADS", (cores / jobs).max(1).to_string());
     }
+    Ok(command)
+}
+
+/// Starts a cell; its messages arrive through `sender`.
+fn spawn(
+    args: &AblateArgs,
+    cell: &Cell,
+    index: usize,
+    jobs: usize,
+    sender: &Sender<News>,
+) -> Result<Running, CliError> {
+    let mut command = cell_command(args, cell, jobs)?;
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -251,11 +263,7 @@ fn spawn(
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let sender = sender.clone();
     thread::spawn(move || {
-        for line in stdout
-            .into_iter()
-            .flat_map(|out| BufReader::new(out).lines())
-            .map_while(Result::ok)
-        {
+        for line in lines(stdout) {
             if let Ok(message) = serde_json::from_str(&line) {
                 let _ = sender.send(News::Said(index, message));
             }
@@ -263,14 +271,10 @@ fn spawn(
         let _ = sender.send(News::Closed(index));
     });
     let stderr = thread::spawn(move || {
-        let lines = stderr
-            .into_iter()
-            .flat_map(|err| BufReader::new(err).lines())
-            .map_while(Result::ok);
         let mut last: VecDeque<String> = VecDeque::new();
-        for line in lines {
+        for line in lines(stderr) {
             last.push_back(line);
-            if last.len() > 20 {
+            if last.len() > LAST_LINES {
                 last.pop_front();
             }
         }
@@ -282,6 +286,13 @@ fn spawn(
         stderr,
         failure: None,
     })
+}
+
+/// Lines of a pipe until it closes.
+fn lines(pipe: Option<impl Read>) -> impl Iterator<Item = String> {
+    pipe.into_iter()
+        .flat_map(|p| BufReader::new(p).lines())
+        .map_while(Result::ok)
 }
 
 /// Says how a cell ended; true unless it failed.

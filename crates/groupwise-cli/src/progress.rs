@@ -29,6 +29,8 @@ pub(crate) struct Board {
     metric: String,
     clock: Wall,
     last_line: f64,
+    /// When the first training step was heard of; warm starts say nothing about the pace.
+    paced_since: Option<f64>,
     steps: u64,
     n_cells: u64,
     /// Steps that were done before this command, so that ETA counts work, not history.
@@ -42,6 +44,9 @@ struct Cell {
     first_step: Option<u64>,
     value: Option<f64>,
     reward: Option<f64>,
+    /// Supervised steps done and planned, until the first training step.
+    warming: Option<(u64, u64)>,
+    ended: bool,
 }
 
 fn style(template: &str) -> ProgressStyle {
@@ -69,6 +74,7 @@ impl Board {
             metric: metric.to_owned(),
             clock: Wall::start(),
             last_line: 0.0,
+            paced_since: None,
             steps,
             n_cells: n_cells as u64,
             n_ended: 0,
@@ -90,6 +96,8 @@ impl Board {
             first_step: None,
             value: None,
             reward: None,
+            warming: None,
+            ended: false,
         };
         self.cells.insert(index, cell);
     }
@@ -101,24 +109,19 @@ impl Board {
             return;
         };
         match message {
-            Message::Warm { done, total } => {
-                if let Some(bar) = &cell.bar {
-                    bar.set_message(format!("warm start {done}/{total}"));
-                }
-            }
+            Message::Warm { done, total } => cell.warming = Some((*done, *total)),
             Message::Step { step, reward } => {
-                cell.first_step.get_or_insert(step.saturating_sub(1));
-                (cell.step, cell.reward) = (*step, *reward);
+                cell.first_step.get_or_insert(*step);
+                (cell.step, cell.reward, cell.warming) = (*step, *reward, None);
+                self.paced_since.get_or_insert(self.clock.seconds());
             }
             Message::Eval { step, value } => {
                 cell.first_step.get_or_insert(*step);
-                (cell.step, cell.value) = (*step, *value);
+                (cell.step, cell.value, cell.warming) = (*step, *value, None);
             }
             Message::Ended { .. } | Message::Failed { .. } => {}
         }
-        if matches!(message, Message::Step { .. } | Message::Eval { .. })
-            && let Some(bar) = &cell.bar
-        {
+        if let Some(bar) = &cell.bar {
             bar.set_position(cell.step);
             bar.set_message(figures(cell, &metric));
         }
@@ -134,13 +137,14 @@ impl Board {
         if let Some(bar) = cell.bar.take() {
             bar.finish_and_clear();
         }
+        let found = figures(cell, &self.metric);
         let line = format!(
-            "{}: {how}{}",
+            "{}: {how}{}{found}",
             cell.label,
-            Some(figures(cell, &self.metric))
-                .filter(|f| !f.is_empty())
-                .map_or(String::new(), |f| format!(", {f}"))
+            if found.is_empty() { "" } else { ", " }
         );
+        cell.step = self.steps;
+        cell.ended = true;
         self.print(&line);
         self.refresh();
     }
@@ -168,23 +172,18 @@ impl Board {
     fn refresh(&mut self) {
         let elapsed = self.clock.seconds();
         let done: u64 = self.cells.iter().map(|c| c.step).sum();
-        let fresh: u64 = self
-            .cells
-            .iter()
-            .filter_map(|c| Some(c.step.saturating_sub(c.first_step?)))
-            .sum();
-        let all = self.n_cells * self.steps;
-        let eta = (fresh > 0).then(|| elapsed / fresh as f64 * all.saturating_sub(done) as f64);
-        let eta = eta.map_or("ETA unknown yet".into(), |s| format!("ETA {}", duration(s)));
+        let eta = self
+            .eta(elapsed, done)
+            .map_or("ETA unknown yet".into(), |s| format!("ETA {}", duration(s)));
         self.total.set_position(done);
         self.total.set_message(eta.clone());
         if self.bars.is_none() && elapsed - self.last_line >= LINE_EVERY {
             self.last_line = elapsed;
-            let percent = 100 * done / all.max(1);
+            let percent = 100 * done / (self.n_cells * self.steps).max(1);
             let running: Vec<String> = self
                 .cells
                 .iter()
-                .filter(|c| c.step < self.steps && c.step > 0)
+                .filter(|c| !c.ended)
                 .map(|c| {
                     format!(
                         "{} {}/{} {}",
@@ -203,11 +202,23 @@ impl Board {
             ));
         }
     }
+
+    /// Seconds left at the pace of this command's own training steps.
+    fn eta(&self, elapsed: f64, done: u64) -> Option<f64> {
+        let own = |c: &Cell| Some(c.step.saturating_sub(c.first_step?));
+        let fresh: u64 = self.cells.iter().filter_map(own).sum();
+        let left = (self.n_cells * self.steps).saturating_sub(done);
+        let since = self.paced_since.filter(|_| fresh > 0)?;
+        Some((elapsed - since) / fresh as f64 * left as f64)
+    }
 }
 
 /// The current figures of a cell.
 fn figures(cell: &Cell, metric: &str) -> String {
     let mut parts = Vec::new();
+    if let Some((done, total)) = cell.warming {
+        parts.push(format!("warm start {done}/{total}"));
+    }
     if let Some(value) = cell.value {
         parts.push(format!("{metric} {value:.3}"));
     }

@@ -40,28 +40,81 @@ pub enum Spread {
 /// # Formula
 /// `sum(x) / n`, corrected once by the mean of the residuals.
 pub fn mean(values: &[f64]) -> f64 {
-    let n = values.len() as f64;
-    let first = values.iter().sum::<f64>() / n;
-    first + values.iter().map(|x| x - first).sum::<f64>() / n
+    count_and_mean(&values.iter()).1
 }
 
-/// Sum of squared deviations from the mean, corrected for the rounding of the mean.
-fn squared_deviations(values: &[f64], mean: f64) -> f64 {
-    let (mut squares, mut residual) = (0.0, 0.0);
-    for x in values {
-        let d = x - mean;
-        squares += d * d;
-        residual += d;
+fn count_and_mean<'a>(values: &(impl Iterator<Item = &'a f64> + Clone)) -> (usize, f64) {
+    let (count, sum) = values.clone().fold((0, 0.0), |(n, sum), x| (n + 1, sum + x));
+    let n = count as f64;
+    let first = sum / n;
+    (count, first + values.clone().map(|x| x - first).sum::<f64>() / n)
+}
+
+/// Number, mean and squared deviations of values: what every spread is made of, computed once.
+///
+/// # Formula
+/// `mean` as in [`mean`]; the squares are those of the deviations from it, corrected for its rounding.
+///
+/// # Edge cases
+/// No values: the mean is NaN, both variances are 0.
+///
+/// # Example
+/// ```
+/// use groupwise_core::stats::Moments;
+/// // Three of four values, without a copy of them.
+/// let (values, counted) = ([1.0, 9.0, 0.0, 2.0], [true, false, true, true]);
+/// let kept = values.iter().zip(counted).filter(|(_, c)| *c).map(|(x, _)| x);
+/// let moments = Moments::of(kept);
+/// assert_eq!((moments.mean(), moments.sample_variance()), (1.0, 1.0));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Moments {
+    count: usize,
+    mean: f64,
+    squares: f64,
+}
+
+impl Moments {
+    /// Walks the values three times, in order.
+    pub fn of<'a>(values: impl IntoIterator<Item = &'a f64, IntoIter: Clone>) -> Self {
+        let values = values.into_iter();
+        let (count, mean) = count_and_mean(&values);
+        let (squares, residual) = values.fold((0.0, 0.0), |(squares, residual), x| {
+            let d = x - mean;
+            (squares + d * d, residual + d)
+        });
+        Self {
+            count,
+            mean,
+            squares: (squares - residual * residual / count as f64).max(0.0),
+        }
     }
-    (squares - residual * residual / values.len() as f64).max(0.0)
+
+    /// Mean; NaN if there are no values.
+    pub fn mean(&self) -> f64 {
+        self.mean
+    }
+
+    /// Divisor n - 1; 0 for fewer than two values.
+    pub fn sample_variance(&self) -> f64 {
+        if self.count < 2 {
+            return 0.0;
+        }
+        self.squares / (self.count as f64 - 1.0)
+    }
+
+    /// Divisor n; 0 for no values.
+    pub fn population_variance(&self) -> f64 {
+        if self.count == 0 {
+            return 0.0;
+        }
+        self.squares / self.count as f64
+    }
 }
 
 /// Sample variance, divisor n - 1; 0 for fewer than two values.
 pub fn sample_variance(values: &[f64]) -> f64 {
-    if values.len() < 2 {
-        return 0.0;
-    }
-    squared_deviations(values, mean(values)) / (values.len() as f64 - 1.0)
+    Moments::of(values).sample_variance()
 }
 
 /// Sample standard deviation, divisor n - 1; 0 for fewer than two values.
@@ -71,19 +124,29 @@ pub fn sample_std(values: &[f64]) -> f64 {
 
 /// Population standard deviation, divisor n; 0 for an empty slice.
 pub fn population_std(values: &[f64]) -> f64 {
-    if values.is_empty() {
-        return 0.0;
-    }
-    (squared_deviations(values, mean(values)) / values.len() as f64).sqrt()
+    Moments::of(values).population_variance().sqrt()
 }
+
+/// Part of the scale by which equal values may differ.
+const EQUAL: f64 = 1e-12;
 
 /// True if all values are equal up to rounding: largest deviation from the first within `1e-12` of the scale.
 ///
 /// The mean of equal rewards such as 0.1 is not exact, so a spread of exactly 0 cannot be asked for.
-pub fn is_constant(values: &[f64]) -> bool {
-    let Some(first) = values.first() else { return true };
-    let scale = values.iter().fold(1.0_f64, |m, v| m.max(v.abs()));
-    values.iter().all(|v| (v - first).abs() <= 1e-12 * scale)
+/// Values that are not finite are equal to nothing.
+pub fn is_constant<'a>(values: impl IntoIterator<Item = &'a f64, IntoIter: Clone>) -> bool {
+    let values = values.into_iter();
+    let Some(first) = values.clone().next() else {
+        return true;
+    };
+    // Usual data leave at the first other value: one so far off exceeds the tolerance whatever the scale is, for
+    // a value that raises the scale by more than rounding is itself further off.
+    let far = 2.0 * EQUAL * first.abs().max(1.0);
+    if values.clone().any(|v| (v - first).abs() > far) {
+        return false;
+    }
+    let scale = values.clone().fold(1.0_f64, |m, v| m.max(v.abs()));
+    values.into_iter().all(|v| (v - first).abs() <= EQUAL * scale)
 }
 
 /// Mean of the members other than `i`; NaN for a group of one.
@@ -100,10 +163,11 @@ pub fn leave_one_out_std(values: &[f64], i: usize) -> f64 {
         return 0.0;
     }
     let n = values.len() as f64;
-    let m = mean(values);
-    let d = values[i] - m;
+    let Moments {
+        mean, squares: all, ..
+    } = Moments::of(values);
+    let d = values[i] - mean;
     // Removing one member takes d^2 n/(n-1) off the sum of squares.
-    let all = squared_deviations(values, m);
     let rest = all - d * d * n / (n - 1.0);
     if rest > 1e-9 * all {
         return (rest / (others as f64 - 1.0)).sqrt();
@@ -139,6 +203,15 @@ mod tests {
         }
 
         #[test]
+        fn skipped_values_are_as_if_absent(values in prop::collection::vec((-10.0..10.0f64, any::<bool>()), 0..9)) {
+            let kept: Vec<f64> = values.iter().filter(|v| v.1).map(|v| v.0).collect();
+            let moments = Moments::of(values.iter().filter(|v| v.1).map(|v| &v.0));
+            prop_assert_eq!(moments.mean().to_bits(), mean(&kept).to_bits());
+            prop_assert_eq!(moments.sample_variance(), sample_variance(&kept));
+            prop_assert_eq!(moments.population_variance().sqrt(), population_std(&kept));
+        }
+
+        #[test]
         fn spread_ignores_a_shift(values in prop::collection::vec(-1.0..1.0f64, 2..9), shift in -1e8..1e8f64) {
             let shifted: Vec<f64> = values.iter().map(|v| v + shift).collect();
             prop_assert!((sample_std(&values) - sample_std(&shifted)).abs() < 1e-6);
@@ -151,6 +224,20 @@ mod tests {
         assert!(is_constant(&[]));
         assert!(!is_constant(&[0.1, 0.1, 0.1 + 1e-9]));
         assert_eq!(leave_one_out_std(&[1.0, 0.0, 0.0, 0.0], 0), 0.0);
+    }
+
+    #[test]
+    fn the_tolerance_of_equality_goes_with_the_largest_value() {
+        for scale in [1.0, 1e3, 1e9] {
+            assert!(is_constant(&[scale, scale + 0.9e-12 * scale]), "{scale}");
+            assert!(!is_constant(&[scale, scale + 1.1e-12 * scale]), "{scale}");
+            assert!(!is_constant(&[scale, scale + 3e-12 * scale]), "{scale}");
+            assert!(!is_constant(&[0.0, scale]));
+        }
+        assert!(is_constant(&[0.0, 0.9e-12]));
+        for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(!is_constant(&[1.0, odd]) && !is_constant(&[odd, 1.0]) && !is_constant(&[odd, odd]));
+        }
     }
 
     #[test]

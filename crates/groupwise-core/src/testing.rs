@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use crate::batch::{Advantages, Evaluation, TokenBatch, TokenView};
+use crate::batch::{Advantages, Evaluation, Frozen, TokenBatch, TokenView};
 use crate::error::DataError;
 use crate::seams::{Objective, Scope};
 use crate::spans::Offsets;
@@ -292,7 +292,13 @@ pub fn check_gradient_away_from(
             }
             continue;
         };
-        let mut moved = scalars.to_vec();
+        let mut differences = Differences {
+            objective,
+            frozen: &frozen,
+            whole: &whole,
+            name,
+            moved: scalars.to_vec(),
+        };
         for t in 0..scalars.len() {
             let analytic = grads.map_or(0.0, |g| g[t]);
             if !batch.mask[t] && analytic != 0.0 {
@@ -303,39 +309,69 @@ pub fn check_gradient_away_from(
             if distance(&whole, t) < 10.0 * STEP {
                 continue;
             }
-            let mut loss_at = |x: f64| -> Result<f64, CheckFailure> {
-                moved[t] = x;
-                // The old log-probabilities stay behind, also where they were read from the current ones.
-                let shifted = match name {
-                    "logp" => TokenView {
-                        logp: &moved,
-                        ..whole.clone()
-                    },
-                    "entropy" => TokenView {
-                        entropy: Some(&moved),
-                        ..whole.clone()
-                    },
-                    _ => TokenView {
-                        value: Some(&moved),
-                        ..whole.clone()
-                    },
-                };
-                Ok(objective.evaluate(&frozen, &shifted)?.loss)
-            };
-            let numeric = (loss_at(scalars[t] + STEP)? - loss_at(scalars[t] - STEP)?) / (2.0 * STEP);
-            moved[t] = scalars[t];
-            let rounding = 8.0 * f64::EPSILON * (1.0 + at.loss.abs()) / STEP;
-            let tolerance = 1e-6 * analytic.abs().max(numeric.abs()) + 1e-8 + rounding;
-            let agree = (analytic - numeric).abs() <= tolerance;
-            if !agree {
-                return fail(format!(
-                    "d loss / d {name} of token {t} is {analytic:e}, central difference {numeric:e}"
-                ));
-            }
+            let numeric = differences.central(t)?;
+            check_derivative((name, t), analytic, numeric, at.loss)?;
             compared += 1;
         }
     }
     Ok(compared)
+}
+
+/// Moves one kind of scalar of a view, the frozen part held.
+struct Differences<'a> {
+    objective: &'a dyn Objective,
+    frozen: &'a Frozen,
+    whole: &'a TokenView<'a>,
+    /// Which scalar moves.
+    name: &'static str,
+    /// The scalars, all where they are in `whole` between calls.
+    moved: Vec<f64>,
+}
+
+impl Differences<'_> {
+    /// Central difference of the loss by the scalar of token `t`.
+    fn central(&mut self, t: usize) -> Result<f64, CheckFailure> {
+        let here = self.moved[t];
+        let numeric = (self.loss_at(t, here + STEP)? - self.loss_at(t, here - STEP)?) / (2.0 * STEP);
+        self.moved[t] = here;
+        Ok(numeric)
+    }
+
+    fn loss_at(&mut self, t: usize, x: f64) -> Result<f64, CheckFailure> {
+        self.moved[t] = x;
+        let (moved, whole) = (self.moved.as_slice(), self.whole.clone());
+        // The old log-probabilities stay behind, also where they were read from the current ones.
+        let shifted = match self.name {
+            "logp" => TokenView { logp: moved, ..whole },
+            "entropy" => TokenView {
+                entropy: Some(moved),
+                ..whole
+            },
+            _ => TokenView {
+                value: Some(moved),
+                ..whole
+            },
+        };
+        Ok(self.objective.evaluate(self.frozen, &shifted)?.loss)
+    }
+}
+
+/// Compares a derivative with its central difference, up to the rounding of a loss of this size.
+fn check_derivative(
+    (name, t): (&str, usize),
+    analytic: f64,
+    numeric: f64,
+    loss: f64,
+) -> Result<(), CheckFailure> {
+    let rounding = 8.0 * f64::EPSILON * (1.0 + loss.abs()) / STEP;
+    let tolerance = 1e-6 * analytic.abs().max(numeric.abs()) + 1e-8 + rounding;
+    let agree = (analytic - numeric).abs() <= tolerance;
+    if !agree {
+        return fail(format!(
+            "d loss / d {name} of token {t} is {analytic:e}, central difference {numeric:e}"
+        ));
+    }
+    Ok(())
 }
 
 fn close(a: f64, b: f64) -> bool {

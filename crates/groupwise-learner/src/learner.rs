@@ -6,7 +6,6 @@ use burn::tensor::{Tensor, TensorData};
 use groupwise_core::architecture::AdamWConfig;
 use groupwise_core::seams::{Learner, PolicyError, Scope, StepReport, TokenLoss, TokenScores};
 use groupwise_core::{DataError, ParamError, TokenBatch, TokenGrads};
-use groupwise_model::forward::Forward;
 use groupwise_model::scores::RowSoftmax;
 use groupwise_model::weights::read_values;
 use groupwise_model::{SharedWeights, Weights};
@@ -14,7 +13,8 @@ use rayon::prelude::*;
 
 use crate::adamw::{AdamW, as_data};
 use crate::checkpoint;
-use crate::rectangles::{Piece, cut};
+use crate::engine::{Engine, Kept, Snapshot};
+use crate::pieces::{Piece, cut};
 
 /// Trains the weights of a [`groupwise_model::TransformerPolicy`].
 ///
@@ -24,34 +24,25 @@ pub struct TransformerLearner {
     pub(crate) weights: SharedWeights,
     pub(crate) optimizer: AdamW,
     pub(crate) reference: Option<Vec<Tensor<2>>>,
-    forward: Forward,
+    engine: Engine,
     micro_batch_tokens: usize,
 }
 
-/// A piece after its forward pass.
-struct Scored {
-    /// Leaves of this piece's graph.
-    params: Vec<Tensor<2>>,
-    logits: Tensor<2>,
-    values: TensorData,
-}
+/// One gradient per parameter; `None` where nothing depends on it.
+type Gradients = Vec<Option<Tensor<2>>>;
 
 impl TransformerLearner {
     /// A learner without optimizer memory.
     ///
     /// # Errors
     /// [`PolicyError::Data`] naming a value out of range.
-    pub fn new(weights: SharedWeights, optimizer: &AdamWConfig) -> Result<Self, PolicyError> {
+    pub fn new(weights: SharedWeights, optimizer: &AdamWConfig, engine: Engine) -> Result<Self, PolicyError> {
         optimizer.validate().map_err(as_data)?;
-        let forward = {
-            let weights = weights.read();
-            Forward::new(weights.config(), weights.vocab_size())
-        };
         Ok(Self {
             weights,
             optimizer: AdamW::new(optimizer.clone()),
             reference: None,
-            forward,
+            engine,
             micro_batch_tokens: optimizer.micro_batch_tokens,
         })
     }
@@ -62,20 +53,25 @@ impl TransformerLearner {
     }
 
     /// Scores of the whole batch under `params`, in micro-batches.
-    fn score_with(&self, batch: &TokenBatch, params: &[Tensor<2>]) -> Result<TokenScores, PolicyError> {
-        let weights = self.weights.read();
+    fn score_with(
+        &self,
+        batch: &TokenBatch,
+        weights: &Weights,
+        params: &[Tensor<2>],
+    ) -> Result<TokenScores, PolicyError> {
+        let snapshot = self.engine.snapshot(weights, params)?;
         let mut out = blank(batch.n_tokens());
         for part in batch.parts(Scope::Trajectory, self.micro_batch_tokens) {
             let start = batch.tokens.range_of(part.clone()).start;
-            let pieces = self.pieces(batch, part, &weights)?;
+            let pieces = self.pieces(batch, part, weights)?;
             let scores: Vec<TokenScores> = pieces
                 .par_iter()
                 .map(|piece| {
-                    let logits = self.forward.logits(params, &piece.rectangle);
-                    score_rows(&values_of(logits)?, piece, batch.temperature)
+                    let logits = snapshot.logits(&piece.packed)?;
+                    score_rows(&logits, piece, batch.temperature)
                 })
                 .collect::<Result<_, _>>()
-                .map_err(|e| blame(e, &weights))?;
+                .map_err(|e| blame(e, weights, params))?;
             for (piece, scores) in pieces.iter().zip(&scores) {
                 spread(piece, scores, start, &mut out);
             }
@@ -89,8 +85,8 @@ impl TransformerLearner {
         part: Range<usize>,
         weights: &Weights,
     ) -> Result<Vec<Piece>, PolicyError> {
-        let context = weights.config().max_position_embeddings;
-        cut(batch, part, context, weights.vocab_size())
+        let limits = (weights.config().max_position_embeddings, weights.vocab_size());
+        cut(batch, part, limits, self.engine.least_fill())
     }
 
     /// Adds the gradient of one part to `total`: one forward with a graph, the loss, one backward.
@@ -98,57 +94,41 @@ impl TransformerLearner {
         &self,
         batch: &TokenBatch,
         part: Range<usize>,
-        weights: &Weights,
+        (weights, snapshot): (&Weights, &Snapshot),
         loss: &mut dyn FnMut(&TokenScores) -> Result<TokenGrads, PolicyError>,
-        total: &mut [Option<Tensor<2>>],
+        total: &mut Gradients,
     ) -> Result<(), PolicyError> {
         let pieces = self.pieces(batch, part.clone(), weights)?;
         let n_tokens = batch.tokens.range_of(part).len();
-        let forward = |piece: &Piece| -> Result<(Scored, TokenScores), PolicyError> {
-            // Leaves of their own keep the graphs of concurrent pieces apart.
-            let params: Vec<Tensor<2>> = weights
-                .tensors()
-                .iter()
-                .map(|t| Tensor::from_inner(t.clone()).require_grad())
-                .collect();
-            let logits = self.forward.logits(&params, &piece.rectangle);
-            let values = values_of(logits.clone().inner())?;
+        let forward = |piece: &Piece| -> Result<(TensorData, Kept, TokenScores), PolicyError> {
+            let (values, kept) = snapshot.forward(&piece.packed)?;
             let scores = score_rows(&values, piece, batch.temperature)?;
-            let scored = Scored {
-                params,
-                logits,
-                values,
-            };
-            Ok((scored, scores))
+            Ok((values, kept, scores))
         };
-        let scored: Vec<(Scored, TokenScores)> = pieces
+        let passed: Vec<(TensorData, Kept, TokenScores)> = pieces
             .par_iter()
             .map(forward)
             .collect::<Result<_, _>>()
-            .map_err(|e| blame(e, weights))?;
+            .map_err(|e| blame(e, weights, weights.tensors()))?;
         let mut scores = blank(n_tokens);
-        for (piece, (_, s)) in pieces.iter().zip(&scored) {
+        for (piece, (_, _, s)) in pieces.iter().zip(&passed) {
             spread(piece, s, 0, &mut scores);
         }
         let grads = loss(&scores)?;
         check(&grads, n_tokens)?;
-        let backward = |((scored, _), piece): ((Scored, TokenScores), &Piece)| {
-            scored.backward(piece, &grads, batch.temperature)
+        let backward = |((values, kept, _), piece): ((TensorData, Kept, TokenScores), &Piece)| {
+            let d_logits = inject(&values, piece, &grads, batch.temperature)?;
+            snapshot.backward(&piece.packed, kept, d_logits)
         };
-        let gradients: Vec<Vec<Option<Tensor<2>>>> = scored
-            .into_par_iter()
-            .zip(&pieces)
-            .map(backward)
-            .collect::<Result<_, _>>()?;
-        for piece in gradients {
-            for (total, gradient) in total.iter_mut().zip(piece) {
-                *total = match (total.take(), gradient) {
-                    (Some(a), Some(b)) => Some(a + b),
-                    (a, b) => a.or(b),
-                };
+        let mut passed = passed.into_iter().zip(&pieces);
+        loop {
+            let wave: Vec<_> = passed.by_ref().take(wave(weights)).collect();
+            if wave.is_empty() {
+                return Ok(());
             }
+            let gradients: Vec<Gradients> = wave.into_par_iter().map(backward).collect::<Result<_, _>>()?;
+            gradients.into_iter().for_each(|piece| add(total, piece));
         }
-        Ok(())
     }
 
     /// Gradients of the whole batch and the number of micro-batches they took.
@@ -158,24 +138,25 @@ impl TransformerLearner {
         scope: Scope,
         weights: &Weights,
         loss: &mut dyn TokenLoss,
-    ) -> Result<(Vec<Option<Tensor<2>>>, usize), PolicyError> {
+    ) -> Result<(Gradients, usize), PolicyError> {
+        let snapshot = self.engine.snapshot(weights, weights.tensors())?;
         let mut total = vec![None; weights.tensors().len()];
         let small = batch.parts(Scope::Trajectory, self.micro_batch_tokens);
         if scope == Scope::Batch && small.len() > 1 {
-            let scores = self.score_with(batch, weights.tensors())?;
+            let scores = self.score_with(batch, weights, weights.tensors())?;
             let whole = loss.gradient(0..batch.n_trajectories(), &scores)?;
             check(&whole, batch.n_tokens())?;
             for part in &small {
                 let mine = slice(&whole, batch.tokens.range_of(part.clone()));
                 let mut fixed = |_: &TokenScores| Ok(mine.clone());
-                self.accumulate(batch, part.clone(), weights, &mut fixed, &mut total)?;
+                self.accumulate(batch, part.clone(), (weights, &snapshot), &mut fixed, &mut total)?;
             }
             return Ok((total, small.len()));
         }
         let parts = batch.parts(scope, self.micro_batch_tokens);
         for part in &parts {
             let mut ask = |scores: &TokenScores| Ok(loss.gradient(part.clone(), scores)?);
-            self.accumulate(batch, part.clone(), weights, &mut ask, &mut total)?;
+            self.accumulate(batch, part.clone(), (weights, &snapshot), &mut ask, &mut total)?;
         }
         Ok((total, parts.len()))
     }
@@ -184,8 +165,8 @@ impl TransformerLearner {
 impl Learner for TransformerLearner {
     fn score(&mut self, batch: &TokenBatch) -> Result<TokenScores, PolicyError> {
         batch.check()?;
-        let params = self.weights.read().tensors().to_vec();
-        self.score_with(batch, &params)
+        let weights = self.weights.read();
+        self.score_with(batch, &weights, weights.tensors())
     }
 
     fn freeze_reference(&mut self) -> Result<(), PolicyError> {
@@ -195,12 +176,12 @@ impl Learner for TransformerLearner {
 
     fn score_reference(&mut self, batch: &TokenBatch) -> Result<Vec<f64>, PolicyError> {
         batch.check()?;
-        let Some(params) = self.reference.clone() else {
+        let Some(params) = &self.reference else {
             return Err(PolicyError::Unavailable(
                 "no reference policy: freeze one before scoring under it".into(),
             ));
         };
-        Ok(self.score_with(batch, &params)?.logp)
+        Ok(self.score_with(batch, &self.weights.read(), params)?.logp)
     }
 
     fn step(
@@ -255,44 +236,49 @@ impl Learner for TransformerLearner {
     }
 }
 
-impl Scored {
-    /// Gradients of `sum(d_logp * logp + d_entropy * entropy)` over the piece's tokens, one per parameter.
-    fn backward(
-        self,
-        piece: &Piece,
-        grads: &TokenGrads,
-        temperature: f64,
-    ) -> Result<Vec<Option<Tensor<2>>>, PolicyError> {
-        let values = as_slice(&self.values)?;
-        let width = values.len() / piece.slots.len();
-        let mut d_logits = vec![0.0_f32; values.len()];
-        let mut softmax = RowSoftmax::default();
-        let rows = values.chunks_exact(width).zip(d_logits.chunks_exact_mut(width));
-        for ((logits, out), (slot, target)) in rows.zip(piece.slots.iter().zip(&piece.targets)) {
-            let d_logp = grads.d_logp[*slot];
-            let d_entropy = grads.d_entropy.as_ref().map_or(0.0, |d| d[*slot]);
-            if d_logp == 0.0 && d_entropy == 0.0 {
-                continue;
-            }
-            softmax.load(logits, temperature);
-            softmax.gradient(*target, d_logp, d_entropy, temperature, out);
-        }
-        let device = self.logits.device();
-        let d_logits = Tensor::<2>::from_data(TensorData::new(d_logits, [piece.slots.len(), width]), &device);
-        let mut gradients = (self.logits * d_logits).sum().backward();
-        Ok(self
-            .params
-            .iter()
-            .map(|p| p.grad_remove(&mut gradients))
-            .collect())
+/// Pieces whose gradients are held at a time before they are added up: all of them for a small model, few where
+/// each copy is large.  A function of the model alone, so that threads change nothing.
+fn wave(weights: &Weights) -> usize {
+    let parameters = weights.config().n_parameters(weights.vocab_size());
+    if parameters <= 4_000_000 { 64 } else { 4 }
+}
+
+fn add(total: &mut Gradients, piece: Gradients) {
+    for (total, gradient) in total.iter_mut().zip(piece) {
+        *total = match (total.take(), gradient) {
+            (Some(a), Some(b)) => Some(a + b),
+            (a, b) => a.or(b),
+        };
     }
 }
 
+/// Derivative by the logits of `sum(d_logp * logp + d_entropy * entropy)` over the piece's tokens.
+fn inject(
+    values: &TensorData,
+    piece: &Piece,
+    grads: &TokenGrads,
+    temperature: f64,
+) -> Result<Vec<f32>, PolicyError> {
+    let values = as_slice(values)?;
+    let width = values.len() / piece.slots.len().max(1);
+    let mut d_logits = vec![0.0_f32; values.len()];
+    let mut softmax = RowSoftmax::default();
+    let rows = values
+        .chunks_exact(width.max(1))
+        .zip(d_logits.chunks_exact_mut(width.max(1)));
+    for ((logits, out), (slot, target)) in rows.zip(piece.slots.iter().zip(&piece.targets)) {
+        let d_logp = grads.d_logp[*slot];
+        let d_entropy = grads.d_entropy.as_ref().map_or(0.0, |d| d[*slot]);
+        if d_logp != 0.0 || d_entropy != 0.0 {
+            softmax.load(logits, temperature);
+            softmax.gradient(*target, d_logp, d_entropy, temperature, out);
+        }
+    }
+    Ok(d_logits)
+}
+
 /// Global norm and finite check of the gradients, before anything changes.
-fn finish(
-    gradients: Vec<Option<Tensor<2>>>,
-    weights: &Weights,
-) -> Result<(Vec<Tensor<2>>, f64), PolicyError> {
+fn finish(gradients: Gradients, weights: &Weights) -> Result<(Vec<Tensor<2>>, f64), PolicyError> {
     let mut square = 0.0;
     let mut out = Vec::with_capacity(gradients.len());
     for ((gradient, tensor), param) in gradients
@@ -318,14 +304,14 @@ fn finish(
 }
 
 /// A score that is not finite comes from a weight that is not, if there is one: name it.
-fn blame(error: PolicyError, weights: &Weights) -> PolicyError {
+fn blame(error: PolicyError, weights: &Weights, params: &[Tensor<2>]) -> PolicyError {
     if !matches!(error, PolicyError::NonFinite { .. }) {
         return error;
     }
     let is_bad = |tensor: &Tensor<2>| {
         read_values(tensor.clone()).is_ok_and(|values| values.iter().any(|x| !x.is_finite()))
     };
-    let named = weights.tensors().iter().zip(&weights.layout().params);
+    let named = params.iter().zip(&weights.layout().params);
     named
         .into_iter()
         .find(|(tensor, _)| is_bad(tensor))
@@ -386,12 +372,6 @@ fn check(grads: &TokenGrads, n_tokens: usize) -> Result<(), PolicyError> {
         ));
     }
     Ok(())
-}
-
-fn values_of(logits: Tensor<2>) -> Result<TensorData, PolicyError> {
-    logits
-        .try_into_data()
-        .map_err(|e| PolicyError::Unavailable(format!("the device failed: {e:?}")))
 }
 
 fn as_slice(data: &TensorData) -> Result<&[f32], PolicyError> {

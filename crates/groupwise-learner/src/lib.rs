@@ -5,13 +5,14 @@
 //! constant, which by the chain rule is the gradient of the objective.  No method is known here.
 //!
 //! # Determinism
-//! A step is a function of weights, batch and derivatives.  Work is cut into rectangles by a rule that looks at
-//! lengths only; threads take rectangles, and gradients are added in rectangle order.
+//! A step is a function of weights, batch and derivatives.  Work is cut into pieces by a rule that looks at
+//! lengths only; threads take pieces, and gradients are added in the order of pieces.
 
 mod adamw;
 mod checkpoint;
+mod engine;
 mod learner;
-mod rectangles;
+mod pieces;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use groupwise_core::Key;
 use groupwise_core::seams::{PolicyError, Symbols};
 use groupwise_model::{CharTokenizer, SharedWeights, TransformerConfig, TransformerPolicy, Weights};
 
+pub use engine::Engine;
 pub use groupwise_core::architecture::AdamWConfig;
 pub use learner::TransformerLearner;
 
@@ -56,7 +58,7 @@ pub fn transformer(
     model.validate().map_err(adamw::as_data)?;
     let tokenizer = CharTokenizer::new(symbols)?;
     let weights = SharedWeights::new(Weights::new(model, tokenizer.vocab_size(), key, &device));
-    let learner = TransformerLearner::new(weights.clone(), optimizer)?;
+    let learner = TransformerLearner::new(weights.clone(), optimizer, Engine::Host)?;
     Ok((TransformerPolicy::new(weights, Arc::new(tokenizer)), learner))
 }
 

@@ -1,4 +1,8 @@
 //! Optimizer steps: gradients, micro-batches, determinism, checkpoints, refusals.
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy allows it in tests but not in their helpers"
+)]
 
 mod common;
 
@@ -6,7 +10,7 @@ use burn::tensor::{Int, Tensor, TensorData, activation};
 use common::*;
 use groupwise_core::TokenGrads;
 use groupwise_core::seams::{Learner, Policy, Scope, TokenScores};
-use groupwise_learner::TransformerLearner;
+use groupwise_learner::{Engine, TransformerLearner};
 use groupwise_model::forward::{Forward, Rectangle};
 
 /// Parameters by name.
@@ -44,7 +48,7 @@ fn the_injected_gradient_is_burns_gradient_of_the_same_loss() {
         config.attention_bias = form & 1 == 1;
         config.qk_norm = form & 2 == 2;
         config.tie_word_embeddings = form != 3;
-        let (_, mut learner) = pair(&config, 100_000);
+        let (_, learner) = pair(&config, 100_000);
         let batch = batch(4);
         // loss = sum over counted tokens of cos(t) logp + logp^2 / 8 + entropy / 4, by autodiff from end to end.
         let burn_gradient = {
@@ -105,18 +109,20 @@ fn the_injected_gradient_is_burns_gradient_of_the_same_loss() {
             named.sort_by(|a, b| a.0.cmp(&b.0));
             named
                 .into_iter()
-                .flat_map(|(_, g)| g.into_data().to_vec::<f32>().unwrap())
+                .flat_map(|(_, g)| g.try_into_vec_as::<f32>().unwrap())
                 .map(f64::from)
                 .collect::<Vec<f64>>()
         };
-        let report = learner
-            .step(&batch, Scope::Token, 0.0, &mut loss(&batch))
-            .unwrap();
-        let injected = gradient(&learner, report.grad_norm);
-        let error = distance(&burn_gradient, &injected);
-        assert!(error < 1e-5, "form {form}: relative distance {error}");
-        let norm = burn_gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
-        assert!((norm / report.grad_norm - 1.0).abs() < 1e-5);
+        for mut learner in [learner, autodiff_learner(&config, 100_000)] {
+            let report = learner
+                .step(&batch, Scope::Token, 0.0, &mut loss(&batch))
+                .unwrap();
+            let injected = gradient(&learner, report.grad_norm);
+            let error = distance(&burn_gradient, &injected);
+            assert!(error < 1e-5, "form {form}: relative distance {error}");
+            let norm = burn_gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
+            assert!((norm / report.grad_norm - 1.0).abs() < 1e-5);
+        }
     }
 }
 
@@ -209,7 +215,11 @@ fn every_split_into_micro_batches_agrees() {
 }
 
 /// Bytes after two steps and tokens sampled between them, in a pool of this many threads.
-fn run(threads: usize, hidden: usize) -> (Vec<u8>, Vec<Vec<groupwise_core::seams::Continuation>>) {
+fn run(
+    threads: usize,
+    hidden: usize,
+    engine: Engine,
+) -> (Vec<u8>, Vec<Vec<groupwise_core::seams::Continuation>>) {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()
@@ -219,7 +229,9 @@ fn run(threads: usize, hidden: usize) -> (Vec<u8>, Vec<Vec<groupwise_core::seams
         config.hidden_size = hidden;
         config.intermediate_size = 2 * hidden;
         config.initializer_range = 0.1;
-        let (mut policy, mut learner) = pair(&config, 400);
+        let (mut policy, learner) = pair(&config, 400);
+        let shared = learner.weights().clone();
+        let mut learner = TransformerLearner::new(shared, &optimizer(400), engine).unwrap();
         let batch = batch(12);
         learner
             .step(&batch, Scope::Group, 1e-3, &mut loss(&batch))
@@ -237,18 +249,15 @@ fn run(threads: usize, hidden: usize) -> (Vec<u8>, Vec<Vec<groupwise_core::seams
 #[test]
 fn the_number_of_threads_changes_no_bit() {
     // 256 is wide enough for products that burn-flex spreads over threads.
-    for hidden in [24, 256] {
-        let one = run(1, hidden);
-        for threads in [2, 3] {
-            let many = run(threads, hidden);
-            assert!(
-                one.0 == many.0,
-                "weights differ with {threads} threads, width {hidden}"
-            );
-            assert_eq!(
-                one.1, many.1,
-                "tokens differ with {threads} threads, width {hidden}"
-            );
+    for engine in [Engine::Host, Engine::Autodiff] {
+        for hidden in [24, 256] {
+            let one = run(1, hidden, engine);
+            for threads in [2, 3] {
+                let many = run(threads, hidden, engine);
+                let what = format!("{threads} threads, width {hidden}, {engine:?}");
+                assert!(one.0 == many.0, "weights differ with {what}");
+                assert_eq!(one.1, many.1, "tokens differ with {what}");
+            }
         }
     }
 }

@@ -17,23 +17,24 @@ use groupwise_core::architecture::TransformerConfig;
 /// Weights rearranged for generation: projections side by side, norm scales multiplied into what follows them.
 #[derive(Clone, Debug)]
 pub(crate) struct Decoder {
-    config: TransformerConfig,
-    device: Device,
-    rope: RopeTable,
+    pub(crate) config: TransformerConfig,
+    pub(crate) device: Device,
+    pub(crate) rope: RopeTable,
     embedding: Vec<f32>,
-    blocks: Vec<Block>,
+    pub(crate) blocks: Vec<Block>,
     /// `[hidden, vocabulary]`.
-    head: Tensor<2>,
+    pub(crate) head: Tensor<2>,
 }
 
+/// The weights of one block.
 #[derive(Clone, Debug)]
-struct Block {
-    qkv: Tensor<2>,
-    qkv_bias: Option<Vec<f32>>,
-    qk_norm: Option<[Vec<f32>; 2]>,
-    o: Tensor<2>,
-    gate_up: Tensor<2>,
-    down: Tensor<2>,
+pub(crate) struct Block {
+    pub(crate) qkv: Tensor<2>,
+    pub(crate) qkv_bias: Option<Vec<f32>>,
+    pub(crate) qk_norm: Option<[Vec<f32>; 2]>,
+    pub(crate) o: Tensor<2>,
+    pub(crate) gate_up: Tensor<2>,
+    pub(crate) down: Tensor<2>,
 }
 
 /// Keys and values of a run of tokens, `[layer][key head]`.
@@ -115,17 +116,11 @@ impl Decoder {
         self.embedding.len() / self.config.hidden_size
     }
 
-    /// Takes `tokens[i]` into `sequences[i]` and returns the final hidden row after the last of each (at least
-    /// one token each).
-    pub(crate) fn advance(
-        &self,
-        sequences: &mut [Sequence],
-        tokens: &[&[u32]],
-    ) -> Result<Vec<f32>, PolicyError> {
+    /// Embeddings of tokens, one row each.
+    pub(crate) fn embed<'a>(&self, tokens: impl Iterator<Item = &'a u32>) -> Result<Vec<f32>, PolicyError> {
         let width = self.config.hidden_size;
-        let eps = self.config.rms_norm_eps as f32;
-        let mut x: Vec<f32> = Vec::with_capacity(tokens.iter().map(|t| t.len()).sum::<usize>() * width);
-        for token in tokens.iter().copied().flatten() {
+        let mut x = Vec::with_capacity(tokens.size_hint().0 * width);
+        for token in tokens {
             let start = *token as usize * width;
             let row = self
                 .embedding
@@ -136,6 +131,19 @@ impl Decoder {
                 })?;
             x.extend_from_slice(row);
         }
+        Ok(x)
+    }
+
+    /// Takes `tokens[i]` into `sequences[i]` and returns the final hidden row after the last of each (at least
+    /// one token each).
+    pub(crate) fn advance(
+        &self,
+        sequences: &mut [Sequence],
+        tokens: &[&[u32]],
+    ) -> Result<Vec<f32>, PolicyError> {
+        let width = self.config.hidden_size;
+        let eps = self.config.rms_norm_eps as f32;
+        let mut x = self.embed(tokens.iter().copied().flatten())?;
         for (layer, block) in self.blocks.iter().enumerate() {
             let normed = kernels::normalize_rows(&x, width, eps);
             let qkv = self.product(normed, &block.qkv)?;
@@ -162,7 +170,7 @@ impl Decoder {
         self.product(normed, &self.head)
     }
 
-    fn product(&self, rows: Vec<f32>, matrix: &Tensor<2>) -> Result<TensorData, PolicyError> {
+    pub(crate) fn product(&self, rows: Vec<f32>, matrix: &Tensor<2>) -> Result<TensorData, PolicyError> {
         let [inner, _] = matrix.dims();
         let shape = [rows.len() / inner, inner];
         Tensor::<2>::from_data(TensorData::new(rows, shape), &self.device)
@@ -236,7 +244,7 @@ impl Decoder {
 
     /// Bias, head norms and rotation of one row of queries, keys and values.
     #[inline(always)]
-    fn prepare(&self, block: &Block, row: &mut [f32], position: usize) {
+    pub(crate) fn prepare(&self, block: &Block, row: &mut [f32], position: usize) {
         let config = &self.config;
         let head_dim = config.head_dim();
         if let Some(bias) = &block.qkv_bias {

@@ -98,6 +98,24 @@ fn lane_sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     lanes[0]
 }
 
+/// Sum in sixteen interleaved parts.
+#[inline(always)]
+pub(crate) fn sum(values: &[f32]) -> f32 {
+    lane_sum(values, |x| x)
+}
+
+/// Sum of products in sixteen interleaved parts.
+#[inline(always)]
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0_f32; 16];
+    for (a, b) in a.chunks(16).zip(b.chunks(16)) {
+        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane = a.mul_add(*b, *lane);
+        }
+    }
+    sum(&lanes)
+}
+
 /// `1 / sqrt(mean(x^2) + eps)`.
 #[inline(always)]
 pub(crate) fn inverse_rms(row: &[f32], eps: f32) -> f32 {

@@ -1,20 +1,30 @@
 //! A decoder-only transformer on burn: parameters, training forward, and generation with key-value caches.
 //!
-//! Two forward passes compute the same function.  [`forward`] is written in tensor operations that burn
-//! differentiates, for the learner.  The generator behind [`TransformerPolicy`] works on ragged rows without
-//! padding, encodes a group's prompt once, and lets finished sequences leave; only its matrix products are
-//! tensor operations.  Tests hold the two, and a naive f64 implementation, together.
+//! One function, three implementations, held together by tests with a naive f64 one:
 //!
-//! Nothing here knows a training method.  `Device` is chosen by the learner crate.
+//! | where | for | how |
+//! |---|---|---|
+//! | [`TransformerPolicy`] | generation | ragged rows, a group's prompt encoded once, finished sequences leave |
+//! | [`backprop`] | training on the processor | forward and backward written out, no padding |
+//! | [`forward`] | training on any device | tensor operations that burn differentiates, padded |
+//!
+//! In the first two only the large matrix products are tensor operations; the rest works on slices.  Every order
+//! of summation is fixed: neither the number of threads nor the width of vectors changes a bit.  Nothing here
+//! knows a training method.
 
+pub mod backprop;
 mod decoder;
 pub mod forward;
+mod head;
 mod kernels;
 pub mod layout;
+pub mod packed;
 mod policy;
 pub mod rope;
 pub mod scores;
+mod tiles;
 pub mod tokenizer;
+mod unfold;
 pub mod weights;
 
 pub use groupwise_core::architecture::TransformerConfig;

@@ -12,8 +12,13 @@ use crate::scores::{Choice, RowSoftmax};
 use crate::tokenizer::{CharTokenizer, END};
 use crate::weights::SharedWeights;
 
-/// Sequences decoded together.  Fixed, so that the number of threads cannot change the shape of a product.
-const CHUNK: usize = 64;
+/// Most sequences decoded together while the weights fit in a processor's last-level cache: few, so that keys,
+/// values and activations of a chunk stay close to the core; three tiles of burn-flex's matrix product.
+const SMALL_CHUNK: usize = 18;
+/// Most sequences decoded together when the weights stream from memory: many, so that each read of them pays.
+const LARGE_CHUNK: usize = 96;
+/// Parameters up to which a model counts as small.
+const SMALL_MODEL: usize = 4_000_000;
 /// Prompt tokens encoded together.
 const PREFILL_TOKENS: usize = 512;
 
@@ -107,7 +112,14 @@ impl Policy for TransformerPolicy {
             "a finite number > 0",
         )
         .map_err(|e| DataError::value("sampling", e.to_string()))?;
-        let context = self.weights.read().config().max_position_embeddings;
+        let (context, parameters) = {
+            let weights = self.weights.read();
+            let config = weights.config();
+            (
+                config.max_position_embeddings,
+                config.n_parameters(weights.vocab_size()),
+            )
+        };
         let jobs = plan(prefixes, sampling.max_new_tokens, context)?;
         if sampling.max_new_tokens == 0 {
             return Ok(prefixes
@@ -125,8 +137,10 @@ impl Policy for TransformerPolicy {
             };
             chunk.run(sampling)
         };
-        let done: Vec<Vec<(usize, Continuation)>> =
-            jobs.par_chunks(CHUNK).map(run).collect::<Result<_, _>>()?;
+        let done: Vec<Vec<(usize, Continuation)>> = jobs
+            .par_chunks(chunk_size(jobs.len(), parameters))
+            .map(run)
+            .collect::<Result<_, _>>()?;
         let mut done: Vec<(usize, Continuation)> = done.into_iter().flatten().collect();
         done.sort_by_key(|(place, _)| *place);
         let mut done = done.into_iter().map(|(_, c)| c);
@@ -138,6 +152,20 @@ impl Policy for TransformerPolicy {
 
     fn version(&self) -> u64 {
         self.weights.read().version()
+    }
+}
+
+/// Sequences per chunk: equal chunks, an even number of them.  A function of the work alone, so that the number of
+/// threads cannot change the shape of a product.
+fn chunk_size(n: usize, parameters: usize) -> usize {
+    let most = if parameters <= SMALL_MODEL {
+        SMALL_CHUNK
+    } else {
+        LARGE_CHUNK
+    };
+    match n.div_ceil(most) {
+        0 | 1 => n.max(1),
+        chunks => n.div_ceil(chunks.next_multiple_of(2)),
     }
 }
 

@@ -48,10 +48,13 @@ pub(crate) struct Generator<'a> {
     pub(crate) greedy: bool,
 }
 
-/// Groups of a step in generation order; refused ones are marked as discarded.
+/// Groups of a step or of one batch of it, in generation order; refused ones are marked as discarded.
 pub(crate) struct Generated {
     pub(crate) groups: Vec<Group>,
+    /// Rollouts that no prompt had room for.
     pub(crate) unspent: u32,
+    /// Rollouts that the allocator sent to its fallback pool.
+    pub(crate) surplus: u32,
 }
 
 impl Generator<'_> {
@@ -62,13 +65,15 @@ impl Generator<'_> {
         let mut out = Generated {
             groups: Vec::new(),
             unspent: 0,
+            surplus: 0,
         };
         let mut samples_taken: BTreeMap<usize, u64> = BTreeMap::new();
         let (mut admitted, mut billed) = (0, 0);
         for batch in 0.. {
-            let (groups, unspent) = self.batch(step, batch, &mut samples_taken)?;
-            out.unspent += unspent;
-            for mut group in groups {
+            let generated = self.batch(step, batch, &mut samples_taken)?;
+            out.unspent += generated.unspent;
+            out.surplus += generated.surplus;
+            for mut group in generated.groups {
                 let keep = admitted < wanted && self.plan.filter.admits(&group.outcome);
                 if keep {
                     admitted += 1;
@@ -111,7 +116,7 @@ impl Generator<'_> {
         step: u64,
         batch: u32,
         samples_taken: &mut BTreeMap<usize, u64>,
-    ) -> Result<(Vec<Group>, u32), PipelineError> {
+    ) -> Result<Generated, PipelineError> {
         let run = &self.plan.recipe.run;
         let key = Key::new(self.seed, Stream::Sampler)
             .step(step)
@@ -154,7 +159,11 @@ impl Generator<'_> {
             };
             groups.push(self.judge(step, request.index, members, kind)?);
         }
-        Ok((groups, allocation.unspent))
+        Ok(Generated {
+            groups,
+            unspent: allocation.unspent,
+            surplus: allocation.surplus,
+        })
     }
 
     /// Asks the scaffold for further rounds of a group until it has none.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use groupwise_core::event::BillKind;
 use groupwise_core::stats;
 
-use crate::generate::Group;
+use crate::generate::{Generated, Group};
 
 /// Named figures; one that is not finite is left out, so that a log line is always valid JSON.
 #[derive(Debug, Default)]
@@ -47,7 +47,8 @@ impl Metrics {
     ///
     /// Rewards and lengths are those of the groups that enter the update; `effective_gradient_ratio` is the share
     /// of *all* rollouts of the step, discarded ones included, that lie in a group with more than one reward.
-    pub(crate) fn record_groups(&mut self, groups: &[Group], unspent: u32) {
+    pub(crate) fn record_groups(&mut self, generated: &Generated) {
+        let groups = &generated.groups;
         let kept: Vec<&Group> = groups.iter().filter(|g| g.kind != BillKind::Discarded).collect();
         let scored = |g: &Group| -> Vec<f64> { g.rewards.rewards.iter().flatten().copied().collect() };
         let rewards: Vec<f64> = kept.iter().flat_map(|g| scored(g)).collect();
@@ -79,7 +80,8 @@ impl Metrics {
             "rollouts/aborted",
             groups.iter().map(|g| g.n_aborted).sum::<usize>() as f64,
         );
-        self.set("rollouts/unspent", f64::from(unspent));
+        self.set("rollouts/unspent", f64::from(generated.unspent));
+        self.set("rollouts/surplus", f64::from(generated.surplus));
     }
 
     fn components(&mut self, kept: &[&Group]) {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use groupwise_core::event::{BillKind, EVENT_VERSION, EventSink};
 use groupwise_core::seams::{PolicyError, Symbols};
 use groupwise_core::{
-    Event, GroupOutcome, Key, Learner, Policy, PromptMemory, PromptSampler, Schedule, State, Stream, Task,
+    Event, GroupOutcome, Key, Learner, Needs, Policy, PromptMemory, PromptSampler, Schedule, State, Stream,
+    Task,
 };
 use groupwise_recipe::{CompletionLog, Plan, PolicySpec};
 use serde::Serialize;
@@ -254,49 +255,21 @@ impl<'a> Run<'a> {
 
     fn train_step(&mut self, sink: &mut dyn EventSink, clock: &dyn Clock) -> Result<(), PipelineError> {
         let step = self.step + 1;
-        let run = &self.plan.recipe.run;
         let begun = clock.seconds();
-        let allowance = run.max_rollouts.unwrap_or(u64::MAX) - self.rollouts();
-        let generator = Generator {
-            plan: self.plan,
-            tasks: &self.tasks,
-            seed: self.seed,
-            sampler: self.sampler.as_mut(),
-            memory: &self.memory,
-            policy: self.policy.as_mut(),
-            allowance,
-            greedy: self
-                .plan
-                .estimator
-                .needs()
-                .contains(groupwise_core::Needs::GREEDY_REWARDS),
-        };
-        let Generated { groups, unspent } = generator.run(step)?;
+        let generation = self.generate(step)?;
         let generated = clock.seconds();
         let mut metrics = Metrics::default();
-        metrics.record_groups(&groups, unspent);
+        metrics.record_groups(&generation);
+        let groups = generation.groups;
         let kept: Vec<&Group> = groups.iter().filter(|g| g.kind != BillKind::Discarded).collect();
         if let Some(learner) = &mut self.learner {
-            let progress = self.step as f64 / run.steps as f64;
-            update(
-                self.plan,
-                self.seed,
-                step,
-                progress,
-                &kept,
-                learner.as_mut(),
-                &mut metrics,
-            )?;
+            let progress = self.step as f64 / self.plan.recipe.run.steps as f64;
+            let place = (self.seed, step, progress);
+            update(self.plan, place, &kept, learner.as_mut(), &mut metrics)?;
         }
         let updated = clock.seconds();
         self.log_groups(step, &groups, sink)?;
-        let outcomes: Vec<GroupOutcome> = groups.into_iter().map(|g| g.outcome).collect();
-        self.sampler
-            .observe(step, &outcomes)
-            .map_err(at(step, "prompt sampler"))?;
-        self.memory
-            .observe(step, &outcomes)
-            .map_err(at(step, "prompt memory"))?;
+        self.observe(step, groups)?;
         self.step = step;
         metrics.set("coverage", self.memory.coverage());
         metrics.set("num_tokens", self.tokens as f64);
@@ -316,6 +289,33 @@ impl<'a> Run<'a> {
             seconds: clock.seconds() - begun,
             phase,
         })
+    }
+
+    /// Prompts, rollouts and verdicts of a step.
+    fn generate(&mut self, step: u64) -> Result<Generated, PipelineError> {
+        let run = &self.plan.recipe.run;
+        let allowance = run.max_rollouts.unwrap_or(u64::MAX) - self.rollouts();
+        let greedy = self.plan.estimator.needs().contains(Needs::GREEDY_REWARDS);
+        let generator = Generator {
+            plan: self.plan,
+            tasks: &self.tasks,
+            seed: self.seed,
+            sampler: self.sampler.as_mut(),
+            memory: &self.memory,
+            policy: self.policy.as_mut(),
+            allowance,
+            greedy,
+        };
+        generator.run(step)
+    }
+
+    /// Shows the groups of a step to whatever has memory, discarded ones included.
+    fn observe(&mut self, step: u64, groups: Vec<Group>) -> Result<(), PipelineError> {
+        let outcomes: Vec<GroupOutcome> = groups.into_iter().map(|g| g.outcome).collect();
+        let sampled = self.sampler.observe(step, &outcomes);
+        sampled.map_err(at(step, "prompt sampler"))?;
+        let remembered = self.memory.observe(step, &outcomes);
+        remembered.map_err(at(step, "prompt memory"))
     }
 
     /// Bills the groups and writes their events and, as far as asked for, their trajectories.

@@ -27,9 +27,7 @@ pub(crate) fn needs_reference(plan: &Plan) -> bool {
 /// One training step on these groups; `progress` in [0, 1] places it on the learning-rate schedule.
 pub(crate) fn update(
     plan: &Plan,
-    seed: u64,
-    step: u64,
-    progress: f64,
+    (seed, step, progress): (u64, u64, f64),
     groups: &[&Group],
     learner: &mut dyn Learner,
     metrics: &mut Metrics,

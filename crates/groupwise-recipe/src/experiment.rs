@@ -150,10 +150,12 @@ impl Experiment {
             let arm = arms.contains_key(&name).then_some(name.as_str());
             let recipe: Recipe = decode(&source, arm, Value::Table(table))?;
             // Building checks the ranges; the data folder only matters once tasks are read.
-            recipe.build(None).map_err(|(mut path, error)| {
-                path.push(error.key.clone());
-                source.error(arm, &path, &out_of_range(&error))
-            })?;
+            recipe
+                .build(Some(PathBuf::from("data")))
+                .map_err(|(mut path, error)| {
+                    path.push(error.key.clone());
+                    source.error(arm, &path, &out_of_range(&error))
+                })?;
             resolved.push(Arm { name, recipe });
         }
         let experiment = Self {

@@ -35,19 +35,18 @@ impl<'a> Source<'a> {
             .unwrap_or_default()
     }
 
-    /// Line and column of the deepest part of the path that stands in the file, first below the arm.
-    fn place(&self, arm: Option<&str>, path: &[String]) -> Option<(usize, usize)> {
+    /// Line and column of the deepest part of the path that stands in the file, and whether that is below the arm.
+    fn place(&self, arm: Option<&str>, path: &[String]) -> Option<(bool, (usize, usize))> {
         let root = self.document.as_ref()?.as_table();
         let below_arm = arm.and_then(|arm| root.get("arms")?.as_table_like()?.get(arm)?.as_table_like());
         let (in_arm, in_base) = (below_arm.and_then(|t| deepest(t, path)), deepest(root, path));
-        let (_, offset) = match (in_arm, in_base) {
-            (Some(a), Some(b)) => Some(if a.0 >= b.0 { a } else { b }),
-            (a, b) => a.or(b),
-        }?;
+        let depth = |found: &Option<(usize, usize)>| found.map_or(0, |(depth, _)| depth);
+        let of_arm = in_arm.is_some() && depth(&in_arm) >= depth(&in_base);
+        let (_, offset) = if of_arm { in_arm } else { in_base }?;
         let before = &self.text[..offset.min(self.text.len())];
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
-        Some((line, column))
+        Some((of_arm, (line, column)))
     }
 
     /// An error about a key, with place and, for unknown names, a suggestion.
@@ -68,13 +67,15 @@ impl<'a> Source<'a> {
             };
             what = format!("{kind} `{unknown}`, known: {}", list(&known));
         }
+        let place = self.place(arm, &path);
         let mut key = path.join(".");
-        if let Some(arm) = arm {
+        // What stands in the base is every arm's.
+        if let (Some(arm), None | Some((true, _))) = (arm, place) {
             key = format!("{key} (arm `{arm}`)");
         }
         RecipeError::Invalid(Box::new(Located {
             file: self.file.to_owned(),
-            place: self.place(arm, &path),
+            place: place.map(|(_, place)| place),
             key,
             what,
             suggestion,

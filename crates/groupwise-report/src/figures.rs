@@ -14,6 +14,9 @@ use crate::summary::{CONFIDENCE, is_breakdown};
 /// Points of a curve at most, and bins of a noisy series.
 const POINTS: usize = 48;
 
+/// Label of the axis most curves stand on.
+const ROLLOUTS: &str = "rollouts billed";
+
 /// Data of all figures but the forest plot, whose data are the comparisons.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
@@ -77,27 +80,42 @@ pub struct Allocation {
 
 /// Draws together the data of all figures.
 pub(crate) fn draw_data(manifest: &Manifest, used: &[Used<'_>]) -> Figures {
+    let mut curves = metric_figures(manifest, used);
+    curves.extend(training_figures(manifest, used));
+    curves.extend(other_figures(manifest, used));
+    curves.retain(|c| c.lines.iter().any(|l| l.points.len() > 1) && varies(c));
+    Figures {
+        curves,
+        allocation: manifest.arms.iter().filter_map(|a| allocation(a, used)).collect(),
+        difficulty: difficulty_map(manifest, used),
+    }
+}
+
+/// The metric of the ablation against both costs, and its paired differences.
+fn metric_figures(manifest: &Manifest, used: &[Used<'_>]) -> Vec<CurveFigure> {
     let metric = manifest.metric.as_str();
-    let by_rollouts = |n: &Numbers, name: &str| n.metrics.get(name).map(|m| m.by_rollouts.clone());
-    let by_tokens = |n: &Numbers, name: &str| n.metrics.get(name).map(|m| m.by_tokens.clone());
-    let (rollouts, tokens) = ("rollouts billed", "tokens billed");
-    let mut curves = vec![
+    let by_tokens = |n: &Numbers| n.metrics.get(metric).map(|m| m.by_tokens.clone());
+    vec![
         figure(
             manifest,
             used,
-            (&format!("{metric} against rollouts"), rollouts, ""),
+            (&format!("{metric} against rollouts"), ROLLOUTS, ""),
             "",
             |n| by_rollouts(n, metric),
         ),
         figure(
             manifest,
             used,
-            (&format!("{metric} against tokens"), tokens, ""),
+            (&format!("{metric} against tokens"), "tokens billed", ""),
             "",
-            |n| by_tokens(n, metric),
+            by_tokens,
         ),
         difference_figure(manifest, used, metric),
-    ];
+    ]
+}
+
+/// What every step logs, thinned: reward and effective-gradient ratio.
+fn training_figures(manifest: &Manifest, used: &[Used<'_>]) -> [CurveFigure; 2] {
     let mut bin = 1;
     let mut series = |n: &Numbers, value: fn(&crate::collect::StepPoint) -> Option<f64>| {
         let points: Vec<(f64, f64)> = n
@@ -109,36 +127,40 @@ pub(crate) fn draw_data(manifest: &Manifest, used: &[Used<'_>]) -> Figures {
         bin = bin.max(size);
         Curve::new(&thinned).ok()
     };
-    let mut reward = figure(manifest, used, ("Training reward", rollouts, ""), "", |n| {
+    let reward = figure(manifest, used, ("Training reward", ROLLOUTS, ""), "", |n| {
         series(n, |s| s.reward)
     });
-    let mut effective = figure(
+    let effective = figure(
         manifest,
         used,
-        ("Effective-gradient ratio", rollouts, "share of billed rollouts"),
+        ("Effective-gradient ratio", ROLLOUTS, "share of billed rollouts"),
         "Rollouts in groups that entered an update with mixed reward; every other rollout was paid for and taught nothing.",
         |n| series(n, |s| s.effective),
     );
+    let mut figures = [reward, effective];
     if bin > 1 {
-        for found in [&mut reward, &mut effective] {
+        for found in &mut figures {
             found.caption = format!("{} Averaged over bins of {bin} steps.", found.caption)
                 .trim()
                 .to_owned();
         }
     }
-    curves.extend([reward, effective]);
+    figures
+}
+
+/// Every other evaluated metric against rollouts; breakdowns by task have their own figures.
+fn other_figures(manifest: &Manifest, used: &[Used<'_>]) -> Vec<CurveFigure> {
     let names: BTreeSet<&String> = used.iter().flat_map(|u| u.numbers.metrics.keys()).collect();
-    for name in names.into_iter().filter(|n| *n != metric && !is_breakdown(n)) {
-        curves.push(figure(manifest, used, (name, rollouts, ""), "", |n| {
-            by_rollouts(n, name)
-        }));
-    }
-    curves.retain(|c| c.lines.iter().any(|l| l.points.len() > 1) && varies(c));
-    Figures {
-        curves,
-        allocation: manifest.arms.iter().filter_map(|a| allocation(a, used)).collect(),
-        difficulty: difficulty_map(manifest, used),
-    }
+    let others = names
+        .into_iter()
+        .filter(|n| **n != manifest.metric && !is_breakdown(n));
+    others
+        .map(|name| figure(manifest, used, (name, ROLLOUTS, ""), "", |n| by_rollouts(n, name)))
+        .collect()
+}
+
+fn by_rollouts(numbers: &Numbers, metric: &str) -> Option<Curve> {
+    numbers.metrics.get(metric).map(|m| m.by_rollouts.clone())
 }
 
 /// False for a figure that would show one flat line, such as a count of errors that never rose above 0.
@@ -188,7 +210,7 @@ fn difference_figure(manifest: &Manifest, used: &[Used<'_>], metric: &str) -> Cu
     }
     CurveFigure {
         title: format!("{metric}: paired difference to {}", manifest.baseline),
-        x_label: "rollouts billed".to_owned(),
+        x_label: ROLLOUTS.to_owned(),
         y_label: String::new(),
         caption: "Differences are taken seed by seed, so a spread that both arms share cancels. Where the band leaves \
                   the line of no difference, that one point is resolved; reading many points multiplies false alarms."

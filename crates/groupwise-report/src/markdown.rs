@@ -42,6 +42,7 @@ pub fn render_markdown(summary: &Summary) -> String {
     list(&mut out, "What this report can and cannot say", &summary.limits);
     recipe(&mut out, summary);
     cells(&mut out, summary);
+    list(&mut out, "Failures and warnings", &say::incidents(summary));
     list(&mut out, "Notes on the data", &summary.notes);
     out
 }

@@ -2,9 +2,10 @@
 
 use groupwise_stats::{SMALL_SAMPLE, Verdict, seeds_needed};
 
+use crate::CellState;
 use crate::format::{decimals, fixed, signed, value};
 use crate::manifest::Manifest;
-use crate::summary::{ArmSummary, CONFIDENCE, Comparison, Measure};
+use crate::summary::{ArmSummary, CONFIDENCE, Comparison, Measure, Summary};
 
 /// `knapsack - uniform: +0.041 [0.012, 0.070] resolved`.
 pub(crate) fn comparison(found: &Comparison) -> String {
@@ -123,4 +124,17 @@ fn detectable(found: &Comparison) -> Option<String> {
         ));
     }
     Some(text)
+}
+
+/// What went wrong in the cells: failures first, then warnings; empty if all went well.
+pub(crate) fn incidents(summary: &Summary) -> Vec<String> {
+    let failed = summary.cells.iter().filter_map(|c| match &c.state {
+        CellState::Failed(message) => Some(format!("{} seed {} failed: {message}", c.arm, c.seed)),
+        CellState::Finished | CellState::Unfinished | CellState::Missing => None,
+    });
+    let warned = summary.cells.iter().flat_map(|c| {
+        let line = move |(step, m): &(u64, String)| format!("{} seed {}, step {step}: {m}", c.arm, c.seed);
+        c.warnings.iter().map(line)
+    });
+    failed.chain(warned).collect()
 }

@@ -31,6 +31,58 @@ fn set_up(seed: u64) -> (Box<dyn World>, Vec<Task>, TabularPolicy, TabularLearne
     (world, tasks, policy, learner)
 }
 
+/// Tokens of all episodes so far, one after another.
+#[derive(Default)]
+struct Tape {
+    ids: Vec<u32>,
+    mask: Vec<bool>,
+    logp: Vec<f64>,
+}
+
+/// Plays one episode to its end, onto the tape; returns the sum of its rewards.
+fn play(
+    world: &dyn World,
+    task: &Task,
+    policy: &mut TabularPolicy,
+    (prompt, key): (&Arc<[u32]>, Key),
+    tape: &mut Tape,
+) -> f64 {
+    let mut episode = world
+        .start(task, Key::new(0, Stream::Environment))
+        .expect("starts");
+    let (first, mut total) = (tape.ids.len(), 0.0);
+    for turn in 0.. {
+        if turn > 0 {
+            tape.ids
+                .extend(policy.encode(&episode.observe().text).expect("a state"));
+            tape.mask.push(false);
+            tape.logp.push(0.0);
+        }
+        let member = Member {
+            tail: tape.ids[first..].to_vec(),
+            key: key.turn(turn),
+        };
+        let prefix = Prefix {
+            shared: prompt,
+            members: vec![member],
+        };
+        let next = policy
+            .extend(&[prefix], &SAMPLING)
+            .expect("finite")
+            .remove(0)
+            .remove(0);
+        let outcome = episode.step(&policy.decode(&next.tokens)).expect("not over");
+        tape.ids.extend(&next.tokens);
+        tape.logp.extend(&next.logp);
+        tape.mask.push(true);
+        total += outcome.reward;
+        if outcome.stop.is_some() {
+            break;
+        }
+    }
+    total
+}
+
 /// Rolls out `n` episodes of each task; returns the batch, with zero advantages, and the returns.
 fn roll_out(
     world: &dyn World,
@@ -40,55 +92,24 @@ fn roll_out(
     key: Key,
 ) -> (TokenBatch, Vec<f64>) {
     let (mut lengths, mut prompts, mut returns) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut ids, mut mask, mut logp) = (Vec::new(), Vec::new(), Vec::new());
+    let mut tape = Tape::default();
     for task in tasks {
         let prompt: Arc<[u32]> = policy.encode(&task.prompt).expect("a state").into();
         for sample in 0..n {
-            let mut episode = world
-                .start(task, Key::new(0, Stream::Environment))
-                .expect("starts");
-            let (first, mut total) = (ids.len(), 0.0);
-            for turn in 0.. {
-                if turn > 0 {
-                    ids.extend(policy.encode(&episode.observe().text).expect("a state"));
-                    mask.push(false);
-                    logp.push(0.0);
-                }
-                let tail = ids[first..].to_vec();
-                let member = Member {
-                    tail,
-                    key: key.task(task.key()).sample(sample).turn(turn),
-                };
-                let prefix = Prefix {
-                    shared: &prompt,
-                    members: vec![member],
-                };
-                let next = policy
-                    .extend(&[prefix], &SAMPLING)
-                    .expect("finite")
-                    .remove(0)
-                    .remove(0);
-                let outcome = episode.step(&policy.decode(&next.tokens)).expect("not over");
-                ids.extend(&next.tokens);
-                logp.extend(&next.logp);
-                mask.push(true);
-                total += outcome.reward;
-                if outcome.stop.is_some() {
-                    break;
-                }
-            }
-            lengths.push(ids.len() - first);
+            let first = tape.ids.len();
+            let key = key.task(task.key()).sample(sample);
+            returns.push(play(world, task, policy, (&prompt, key), &mut tape));
+            lengths.push(tape.ids.len() - first);
             prompts.push(Arc::clone(&prompt));
-            returns.push(total);
         }
     }
     let batch = TokenBatch {
         groups: Offsets::from_lengths(tasks.iter().map(|_| n as usize)),
         tokens: Offsets::from_lengths(lengths),
         prompts,
-        ids,
-        mask,
-        logp_sampler: logp,
+        ids: tape.ids,
+        mask: tape.mask,
+        logp_sampler: tape.logp,
         logp_old: None,
         logp_ref: None,
         advantages: Advantages::Trajectory(vec![0.0; returns.len()]),

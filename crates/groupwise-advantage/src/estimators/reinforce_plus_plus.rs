@@ -4,7 +4,7 @@ use groupwise_core::{AdvantageEstimator, Advantages, DataError, Needs, ParamErro
 use serde::{Deserialize, Serialize};
 
 use crate::inputs;
-use crate::returns::{MaskedTokens, discounted_returns, token_rewards};
+use crate::returns::{MaskedTokens, sum_from_the_end, token_rewards};
 use crate::whitening::whiten;
 
 const NAME: &str = "reinforce-plus-plus";
@@ -104,16 +104,10 @@ impl AdvantageEstimator for ReinforcePlusPlus {
         batch.check()?;
         let (tokens, mask) = inputs::tokens(batch, NAME)?;
         let penalty = inputs::penalty(batch, self.0.kl_coef, NAME)?;
-        let rewards = token_rewards(tokens, mask, batch.rewards, penalty)?;
-        let mut a = vec![0.0; rewards.len()];
+        let mut a = token_rewards(tokens, mask, batch.rewards, penalty)?;
         for range in tokens.iter() {
-            discounted_returns(
-                &rewards[range.clone()],
-                &mask[range.clone()],
-                self.0.gamma,
-                self.0.masked_tokens,
-                &mut a[range],
-            )?;
+            let mask = &mask[range.clone()];
+            sum_from_the_end(&mut a[range], mask, self.0.gamma, self.0.masked_tokens);
         }
         inputs::check_result(&a)?;
         whiten(&mut a, &inputs::counted(tokens, mask, batch.rewards))?;

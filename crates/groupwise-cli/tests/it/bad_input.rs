@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::common::{TABULAR, groupwise, run, write};
+use crate::common::{TABULAR, TRANSFORMER, groupwise, run, write};
 
 #[test]
 fn a_typo_in_a_recipe_is_located() {
@@ -107,18 +107,16 @@ fn a_torn_last_line_does_not_hinder_the_report() {
     assert!(
         fs::read_to_string(runs.join("ablations/tabular/report.md"))
             .unwrap()
-            .contains("last line")
+            .contains("is incomplete and was left out")
     );
 }
 
-/// One arm's learning rate overflows; the other arm must finish, and the report must say which failed and why.
+/// One arm's filter starves; the other arms must finish, and the report must say which failed.
 #[test]
 fn an_arm_that_fails_harms_no_other() {
     let folder = tempfile::tempdir().unwrap();
-    let recipe = write(
-        folder.path(),
-        &format!("{TABULAR}[arms.broken.run]\nlearning_rate = 1e308\n"),
-    );
+    let broken = "[arms.broken.filter.dynamic-sampling]\nmax_gen_batches = 1\n";
+    let recipe = write(folder.path(), &format!("{TABULAR}{broken}"));
     let runs = folder.path().join("runs");
     let (code, out, err) = run(groupwise().arg("ablate").arg(&recipe).arg("--runs").arg(&runs));
     assert_eq!(code, 1, "{out}{err}");
@@ -126,16 +124,40 @@ fn an_arm_that_fails_harms_no_other() {
         err.contains("2 of 6 cells failed; the same command tries them again"),
         "{err}"
     );
-    assert!(out.contains("broken seed 0: FAILED: step "), "{out}");
-    assert!(out.contains("logits["), "the tensor is named: {out}");
-    let done = fs::read_dir(&runs)
+    assert!(
+        out.contains("broken seed 0: FAILED: step 1: after 1 generation batches only "),
+        "{out}"
+    );
+    let count = |name: &str| {
+        let cells = fs::read_dir(&runs).unwrap().flatten();
+        cells.filter(|e| e.path().join(name).is_file()).count()
+    };
+    assert_eq!((count("done"), count("failed.json")), (4, 2));
+    let report = fs::read_to_string(runs.join("ablations/tabular/report.md")).unwrap();
+    assert!(report.contains("generation batches"), "{report}");
+}
+
+/// Weights that overflow stop the run: step and tensor are named, the log up to there stays readable.
+#[test]
+fn weights_that_are_not_finite_stop_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = TRANSFORMER.replace("learning_rate = 1e-3\neval", "learning_rate = 1e38\neval");
+    assert_ne!(text, TRANSFORMER);
+    let recipe = write(folder.path(), &text);
+    let runs = folder.path().join("runs");
+    let (code, out, err) = run(groupwise().arg("train").arg(&recipe).arg("--runs").arg(&runs));
+    assert_eq!(code, 1, "{out}{err}");
+    assert!(
+        err.starts_with("error: step ") && err.contains("not finite") && err.contains('`'),
+        "{err}"
+    );
+    let cell = fs::read_dir(&runs)
         .unwrap()
         .flatten()
-        .filter(|e| e.path().join("done").is_file())
-        .count();
-    assert_eq!(done, 4);
-    let report = fs::read_to_string(runs.join("ablations/tabular/report.md")).unwrap();
-    assert!(report.contains("broken"), "{report}");
+        .find(|e| e.path().join("failed.json").is_file())
+        .unwrap();
+    let (code, out, err) = run(groupwise().arg("report").arg(cell.path()));
+    assert_eq!(code, 0, "{out}{err}");
 }
 
 /// A limit on file size stands for a full disk: the message names the file, what was written stays, and the same

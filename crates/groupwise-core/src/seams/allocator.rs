@@ -8,6 +8,10 @@ pub struct Allocation {
     pub counts: Vec<u32>,
     /// Rollouts that found no place (all prompts at their cap).
     pub unspent: u32,
+    /// Rollouts that left the method's optimization and went to its fallback pool; 0 where a method has none.
+    ///
+    /// For the log: `counts` holds them already.
+    pub surplus: u32,
 }
 
 /// Splits the rollout budget of a batch among its prompts.
@@ -26,7 +30,7 @@ pub struct Allocation {
 /// impl BudgetAllocator for First {
 ///     fn allocate(&self, prompts: &[PromptStats<'_>], budget: u32) -> Result<Allocation, DataError> {
 ///         let counts = (0..prompts.len()).map(|i| if i == 0 { budget } else { 0 }).collect();
-///         Ok(Allocation { counts, unspent: 0 })
+///         Ok(Allocation { counts, unspent: 0, surplus: 0 })
 ///     }
 /// }
 ///

@@ -1,5 +1,9 @@
 //! Models, batches and a naive f64 transformer for the tests of this crate.
 #![expect(dead_code, reason = "each test file uses its own part")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy allows it in tests but not in their helpers"
+)]
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -7,8 +11,11 @@ use std::sync::Arc;
 
 use groupwise_core::seams::{Continuation, Member, Policy, Prefix, Sampling, Symbols, TokenScores};
 use groupwise_core::{Advantages, DataError, Key, Offsets, Stream, TokenBatch, TokenGrads};
-use groupwise_learner::{AdamWConfig, TransformerLearner, transformer};
+use groupwise_learner::{AdamWConfig, Engine, TransformerLearner, transformer};
 use groupwise_model::{TransformerConfig, TransformerPolicy, Weights};
+
+/// A shared prompt and its members: key and tail of each.
+pub(crate) type Text = (Vec<u32>, Vec<(u64, Vec<u32>)>);
 
 /// Sixteen tokens, two layers, every shape different.
 pub(crate) fn config() -> TransformerConfig {
@@ -29,6 +36,17 @@ pub(crate) fn optimizer(micro_batch_tokens: usize) -> AdamWConfig {
         micro_batch_tokens,
         ..AdamWConfig::default()
     }
+}
+
+/// The same learner as [`pair`]'s, differentiated the other way.
+pub(crate) fn autodiff_learner(config: &TransformerConfig, micro_batch_tokens: usize) -> TransformerLearner {
+    let (_, learner) = pair(config, micro_batch_tokens);
+    TransformerLearner::new(
+        learner.weights().clone(),
+        &optimizer(micro_batch_tokens),
+        Engine::Autodiff,
+    )
+    .unwrap()
 }
 
 pub(crate) fn pair(
@@ -134,7 +152,7 @@ pub(crate) fn member(id: u64, tail: &[u32]) -> Member {
 /// Prompts and members: `(prompt, tails by member id)`.
 pub(crate) fn extend(
     policy: &mut TransformerPolicy,
-    texts: &[(Vec<u32>, Vec<(u64, Vec<u32>)>)],
+    texts: &[Text],
     sampling: &Sampling,
 ) -> Vec<Vec<Continuation>> {
     let prefixes: Vec<Prefix<'_>> = texts
@@ -148,7 +166,7 @@ pub(crate) fn extend(
 }
 
 /// Ragged prompts, several members, some with tails, one prompt twice, one without shared tokens.
-pub(crate) fn texts() -> Vec<(Vec<u32>, Vec<(u64, Vec<u32>)>)> {
+pub(crate) fn texts() -> Vec<Text> {
     let text = |n: u32, k: u32| (0..n).map(|i| 4 + (i * k + n) % 12).collect::<Vec<u32>>();
     vec![
         (text(5, 3), vec![(0, vec![]), (1, text(3, 5)), (2, vec![])]),
@@ -160,7 +178,7 @@ pub(crate) fn texts() -> Vec<(Vec<u32>, Vec<(u64, Vec<u32>)>)> {
 }
 
 /// What was sampled, as an update batch.
-pub(crate) fn sampled_batch(texts: &[(Vec<u32>, Vec<(u64, Vec<u32>)>)], done: &[Vec<Continuation>]) -> TokenBatch {
+pub(crate) fn sampled_batch(texts: &[Text], done: &[Vec<Continuation>]) -> TokenBatch {
     let (mut prompts, mut ids, mut logp, mut lengths) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for ((shared, members), done) in texts.iter().zip(done) {
         for ((_, tail), c) in members.iter().zip(done) {
@@ -260,11 +278,11 @@ pub(crate) fn naive_logits(weights: &Weights, tokens: &[u32]) -> Vec<Vec<f64>> {
         let (q, k, v) = (rows("q"), rows("k"), rows("v"));
         for t in 0..x.len() {
             let mut mixed = Vec::new();
-            for h in 0..heads {
+            for (h, query) in q[t].iter().enumerate() {
                 let g = h / (heads / kv);
                 let weights: Vec<f64> = (0..=t)
                     .map(|s| {
-                        let dot: f64 = q[t][h].iter().zip(&k[s][g]).map(|(a, b)| a * b).sum();
+                        let dot: f64 = query.iter().zip(&k[s][g]).map(|(a, b)| a * b).sum();
                         (dot / (dim as f64).sqrt()).exp()
                     })
                     .collect();

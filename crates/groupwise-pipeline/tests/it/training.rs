@@ -83,6 +83,16 @@ fn a_step_reports_in_the_vocabulary_of_trl() {
 }
 
 #[test]
+fn a_step_tells_how_much_the_allocator_sent_to_its_fallback_pool() {
+    let surplus = |extra: &str| -> Vec<f64> {
+        let events = events(&recipe(extra));
+        steps(&events).iter().map(|m| m["rollouts/surplus"]).collect()
+    };
+    assert_eq!(surplus(""), [0.0; 12]);
+    assert!(surplus("[allocator.knapsack]\n").iter().any(|s| *s > 0.0));
+}
+
+#[test]
 fn training_raises_success() {
     let text = recipe("")
         .replace("steps = 12", "steps = 60")

@@ -6,8 +6,9 @@ use groupwise_core::event::BillKind;
 
 use crate::format::{count, duration, fixed, maybe, p_value, percent, short, signed, value};
 use crate::read::CellState;
+use crate::say;
 use crate::say::{bracket, interval_decimals};
-use crate::summary::{Comparison, Estimate, Measure, Summary, is_breakdown};
+use crate::summary::{CellSummary, Comparison, Estimate, Measure, Summary, is_breakdown};
 use crate::svg::escape;
 
 /// Opens a table that scrolls inside its own box.  Heads marked with `<` are left-aligned.
@@ -322,54 +323,48 @@ pub(super) fn cells(page: &mut String, summary: &Summary) {
         ],
     );
     for cell in &summary.cells {
-        let digest = |d: Option<&String>| {
-            d.map_or_else(
-                || "<-".to_owned(),
-                |d| format!("<<code>{}</code>", escape(&short(d))),
-            )
-        };
-        row(
-            page,
-            &[
-                escape(&cell.arm),
-                cell.seed.to_string(),
-                format!("<{}", escape(state_words(&cell.state))),
-                format!("{}/{}", cell.steps_done, cell.steps),
-                minus(&maybe(cell.last)),
-                count(cell.rollouts as f64),
-                count(cell.tokens as f64),
-                cell.seconds.map_or_else(|| "-".to_owned(), duration),
-                digest(Some(&cell.run)),
-                digest(cell.weights.as_ref()),
-                digest(cell.events_sha.as_ref()),
-            ],
-        );
+        row(page, &cell_row(cell));
     }
     close(page);
-    let warned: Vec<String> = summary
-        .cells
-        .iter()
-        .flat_map(|c| {
-            c.warnings
-                .iter()
-                .map(move |(step, m)| format!("{} seed {}, step {step}: {m}", c.arm, c.seed))
-        })
-        .collect();
-    let failed = summary.cells.iter().filter_map(|c| match &c.state {
-        CellState::Failed(message) => Some(format!("{} seed {} failed: {message}", c.arm, c.seed)),
-        _ => None,
-    });
-    let lines: Vec<String> = failed.chain(warned).collect();
-    if !lines.is_empty() {
-        page.push_str(&format!(
-            "<details open><summary>Failures and warnings ({})</summary>\n<ul class=\"limits\">\n",
-            lines.len()
-        ));
-        for line in lines {
-            page.push_str(&format!("<li>{}</li>\n", escape(&line)));
-        }
-        page.push_str("</ul></details>\n");
+    failures_and_warnings(page, summary);
+}
+
+fn cell_row(cell: &CellSummary) -> [String; 11] {
+    let digest = |d: Option<&String>| {
+        d.map_or_else(
+            || "<-".to_owned(),
+            |d| format!("<<code>{}</code>", escape(&short(d))),
+        )
+    };
+    [
+        escape(&cell.arm),
+        cell.seed.to_string(),
+        format!("<{}", escape(state_words(&cell.state))),
+        format!("{}/{}", cell.steps_done, cell.steps),
+        minus(&maybe(cell.last)),
+        count(cell.rollouts as f64),
+        count(cell.tokens as f64),
+        cell.seconds.map_or_else(|| "-".to_owned(), duration),
+        digest(Some(&cell.run)),
+        digest(cell.weights.as_ref()),
+        digest(cell.events_sha.as_ref()),
+    ]
+}
+
+/// What went wrong in the cells: failures first, then warnings; nothing if all went well.
+fn failures_and_warnings(page: &mut String, summary: &Summary) {
+    let lines = say::incidents(summary);
+    if lines.is_empty() {
+        return;
     }
+    page.push_str(&format!(
+        "<details open><summary>Failures and warnings ({})</summary>\n<ul class=\"limits\">\n",
+        lines.len()
+    ));
+    for line in lines {
+        page.push_str(&format!("<li>{}</li>\n", escape(&line)));
+    }
+    page.push_str("</ul></details>\n");
 }
 
 /// State of a cell in one word.

@@ -125,34 +125,18 @@ fn simulate(arm: &Arm, seed: u64, steps: u64) -> Vec<Event> {
     for step in 1..=steps {
         let mut rewards_of_step = Vec::new();
         for (group, size) in sizes(arm, seed, step).into_iter().enumerate() {
-            let key = Key::new(seed, Stream::Rollout)
-                .named(arm.name, step)
-                .task(group as u64);
-            let difficulty = 1.0 + (key.uniform() * 5.0).floor();
-            let p = success(arm, seed, step as f64, difficulty);
-            let rewards: Vec<Option<f64>> = (0..size)
-                .map(|i| Some(f64::from(u8::from(key.sample(i).uniform() < p))))
-                .collect();
-            let lengths: Vec<usize> = (0..size)
-                .map(|i| 24 + (key.sample(i).turn(1).uniform() * 40.0) as usize)
-                .collect();
-            let mixed = rewards.iter().any(|r| *r != rewards[0]);
-            let kind = if arm.discards && !mixed {
-                BillKind::Discarded
-            } else {
-                BillKind::Train
-            };
+            let drawn = draw_group(arm, seed, step, (group as u64, size));
             rollouts += size;
-            tokens += lengths.iter().map(|l| *l as u64).sum::<u64>();
-            *billed.entry(kind).or_default() += size;
-            rewards_of_step.extend(rewards.iter().flatten().copied());
+            tokens += drawn.lengths.iter().map(|l| *l as u64).sum::<u64>();
+            *billed.entry(drawn.kind).or_default() += size;
+            rewards_of_step.extend(drawn.rewards.iter().flatten().copied());
             events.push(Event::Group {
                 step,
                 task: format!("task-{group}"),
-                difficulty,
-                kind,
-                rewards,
-                lengths,
+                difficulty: drawn.difficulty,
+                kind: drawn.kind,
+                rewards: drawn.rewards,
+                lengths: drawn.lengths,
             });
         }
         let reward = rewards_of_step.iter().sum::<f64>() / rewards_of_step.len() as f64;
@@ -179,6 +163,39 @@ fn simulate(arm: &Arm, seed: u64, steps: u64) -> Vec<Event> {
         weights,
     });
     events
+}
+
+/// What one group brought.
+struct Drawn {
+    difficulty: f64,
+    kind: BillKind,
+    rewards: Vec<Option<f64>>,
+    lengths: Vec<usize>,
+}
+
+/// Draws a task and the rewards and lengths of its rollouts.
+fn draw_group(arm: &Arm, seed: u64, step: u64, (group, size): (u64, u64)) -> Drawn {
+    let key = Key::new(seed, Stream::Rollout).named(arm.name, step).task(group);
+    let difficulty = 1.0 + (key.uniform() * 5.0).floor();
+    let p = success(arm, seed, step as f64, difficulty);
+    let rewards: Vec<Option<f64>> = (0..size)
+        .map(|i| Some(f64::from(u8::from(key.sample(i).uniform() < p))))
+        .collect();
+    let lengths = (0..size)
+        .map(|i| 24 + (key.sample(i).turn(1).uniform() * 40.0) as usize)
+        .collect();
+    let mixed = rewards.iter().any(|r| *r != rewards[0]);
+    let kind = if arm.discards && !mixed {
+        BillKind::Discarded
+    } else {
+        BillKind::Train
+    };
+    Drawn {
+        difficulty,
+        kind,
+        rewards,
+        lengths,
+    }
 }
 
 fn evaluate(arm: &Arm, seed: u64, step: u64, rollouts: u64, tokens: u64) -> Event {

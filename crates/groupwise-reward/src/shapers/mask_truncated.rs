@@ -69,9 +69,84 @@ impl RewardShaper for MaskTruncated {
 #[cfg(test)]
 mod tests {
     use groupwise_core::StopReason;
+    use proptest::prelude::*;
 
     use super::super::testing::member;
     use super::*;
+
+    fn shape(members: &[Trajectory], rewards: &mut GroupRewards) {
+        let (task, memory) = (Task::new("t", "", ""), PromptMemory::new(1, 1));
+        let shaper = MaskTruncatedConfig::default().build(&()).unwrap();
+        shaper.shape(&task, members, rewards, &memory).unwrap();
+    }
+
+    fn stop_reasons() -> impl Strategy<Value = StopReason> {
+        use StopReason::{Aborted, EndToken, Length, Terminal, TurnLimit};
+        prop::sample::select(vec![EndToken, Length, Terminal, TurnLimit, Aborted])
+    }
+
+    /// Stop reason, score and `trained` of a member.
+    type Draw = (StopReason, Option<f64>, bool);
+
+    /// A group, and another order of its members.
+    fn groups() -> impl Strategy<Value = (Vec<Draw>, Vec<usize>)> {
+        let one = (
+            stop_reasons(),
+            prop::option::weighted(0.8, -1.0..1.0f64),
+            any::<bool>(),
+        );
+        prop::collection::vec(one, 1..12).prop_flat_map(|group| {
+            let order = Just((0..group.len()).collect::<Vec<_>>()).prop_shuffle();
+            (Just(group), order)
+        })
+    }
+
+    fn build(group: &[Draw]) -> (Vec<Trajectory>, GroupRewards) {
+        let members = group.iter().map(|(stop, ..)| member(1, 0, *stop)).collect();
+        let mut rewards = GroupRewards::new("v", group.iter().map(|m| m.1).collect());
+        rewards.trained = group.iter().map(|m| m.2).collect();
+        (members, rewards)
+    }
+
+    proptest! {
+        #[test]
+        fn only_truncated_members_lose_trained_and_none_gains_it((group, _) in groups()) {
+            let (members, mut rewards) = build(&group);
+            shape(&members, &mut rewards);
+            for ((stop, _, before), after) in group.iter().zip(&rewards.trained) {
+                let cut_off = matches!(stop, StopReason::Length | StopReason::TurnLimit);
+                prop_assert_eq!(*after, *before && !cut_off);
+            }
+        }
+
+        #[test]
+        fn rewards_and_components_are_untouched((group, _) in groups()) {
+            let (members, mut rewards) = build(&group);
+            let before = rewards.clone();
+            shape(&members, &mut rewards);
+            prop_assert_eq!(rewards.rewards, before.rewards);
+            prop_assert_eq!(rewards.components, before.components);
+        }
+
+        #[test]
+        fn the_order_of_members_is_carried_along((group, order) in groups()) {
+            let moved: Vec<_> = order.iter().map(|i| group[*i]).collect();
+            let ((members, mut rewards), (moved_members, mut moved_rewards)) = (build(&group), build(&moved));
+            shape(&members, &mut rewards);
+            shape(&moved_members, &mut moved_rewards);
+            let expected: Vec<bool> = order.iter().map(|i| rewards.trained[*i]).collect();
+            prop_assert_eq!(moved_rewards.trained, expected);
+        }
+
+        #[test]
+        fn shaping_twice_is_shaping_once((group, _) in groups()) {
+            let (members, mut rewards) = build(&group);
+            shape(&members, &mut rewards);
+            let once = rewards.clone();
+            shape(&members, &mut rewards);
+            prop_assert_eq!(rewards, once);
+        }
+    }
 
     #[test]
     fn only_truncated_members_are_masked_and_rewards_stay() {

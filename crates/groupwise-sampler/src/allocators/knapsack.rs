@@ -311,8 +311,12 @@ impl BudgetAllocator for Knapsack {
             .iter()
             .map(|prompt| Ok(self.window.of(prompt, Success::Binary)?.if_known()))
             .collect::<Result<Vec<_>, DataError>>()?;
-        let Plan { counts, unspent, .. } = self.plan(&rates, budget)?;
-        Ok(Allocation { counts, unspent })
+        let plan = self.plan(&rates, budget)?;
+        Ok(Allocation {
+            counts: plan.counts,
+            unspent: plan.unspent,
+            surplus: plan.surplus,
+        })
     }
 }
 

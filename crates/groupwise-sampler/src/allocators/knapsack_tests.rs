@@ -132,6 +132,7 @@ fn rates_come_from_the_history_and_minus_one_counts_as_zero() {
     let allocation = knapsack.allocate(&prompts, 32).unwrap();
     // Rates 1/2, 0, unknown (7 results), unknown: bases 2, 2, 8, 8; 3 of 12 to the middle, 9 to the hard one.
     assert_eq!(allocation.counts, [5, 11, 8, 8]);
+    assert_eq!((allocation.surplus, allocation.unspent), (9, 0));
     memory.observe(2, &[group(3, &[1.0, 0.5])]).unwrap();
     let prompts: Vec<_> = (0..4).map(|task| memory.stats(task)).collect();
     assert_eq!(

@@ -67,7 +67,7 @@ mod tests {
             let allocator = spec.build(&context).unwrap();
             let allocation = allocator.allocate(&prompts, 12).unwrap();
             assert_eq!(allocation.counts, [4, 4, 4], "{name}: nothing is known yet");
-            assert_eq!(allocation.unspent, 0);
+            assert_eq!((allocation.unspent, allocation.surplus), (0, 0));
             let error = allocator.allocate(&[], 12).unwrap_err();
             assert_eq!(error.to_string(), "batch: holds no prompt");
             let error = spec.build(&AllocatorContext { num_generations: 0 }).unwrap_err();

@@ -112,6 +112,7 @@ impl BudgetAllocator for SquareRoot {
         Ok(Allocation {
             counts: split(&sigma, budget, self.n_low)?,
             unspent: 0,
+            surplus: 0,
         })
     }
 }

@@ -58,6 +58,7 @@ impl BudgetAllocator for Uniform {
         Ok(Allocation {
             counts: equal_parts(prompts.len(), budget),
             unspent: 0,
+            surplus: 0,
         })
     }
 }

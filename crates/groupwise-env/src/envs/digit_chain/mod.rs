@@ -85,6 +85,9 @@ pub struct DigitChainConfig {
     pub n_tasks: usize,
     /// Evaluation tasks.
     pub n_eval: usize,
+    /// Demonstrations for a supervised start, from the training side of the split; an easy level repeats itself.
+    /// A small training pool, as samplers need it, would only be learned by heart.
+    pub n_warm_start: usize,
     /// Numbers to add, in 2..=5.
     pub n_operands: usize,
     /// Fewest columns that carry; 0 is allowed.
@@ -107,6 +110,7 @@ impl Default for DigitChainConfig {
         Self {
             n_tasks: 800,
             n_eval: 160,
+            n_warm_start: 16_000,
             n_operands: 2,
             min_carries: 1,
             max_carries: 8,
@@ -147,6 +151,7 @@ impl Part<dyn World, WorldContext> for DigitChainConfig {
 
     fn build(&self, _: &WorldContext) -> Result<Box<dyn World>, ParamError> {
         ParamError::check(self.n_tasks >= 1, "n_tasks", self.n_tasks, ">= 1")?;
+        ParamError::check(self.n_warm_start >= 1, "n_warm_start", self.n_warm_start, ">= 1")?;
         ParamError::check(
             (2..=5).contains(&self.n_operands),
             "n_operands",
@@ -199,6 +204,17 @@ impl World for DigitChain {
 
     fn eval_tasks(&self, key: Key) -> Result<Vec<Task>, DataError> {
         tasks::generate(&self.config, tasks::Split::Eval, self.config.n_eval, key)
+    }
+
+    fn warm_start_tasks(&self, key: Key) -> Result<Vec<Task>, DataError> {
+        let (all, pool) = (self.config.n_warm_start, self.config.n_tasks);
+        let mut tasks = Vec::with_capacity(all);
+        for part in 0..all.div_ceil(pool) {
+            let n = pool.min(all - tasks.len());
+            let key = key.named("warm-start", part as u64);
+            tasks.extend(tasks::generate(&self.config, tasks::Split::Train, n, key)?);
+        }
+        Ok(tasks)
     }
 
     fn start(&self, task: &Task, _: Key) -> Result<Box<dyn Environment>, EnvError> {
@@ -269,6 +285,34 @@ mod tests {
                 "`extra_digits` = {}: must be so small that the longest task has at most 26 columns",
                 usize::MAX
             )
+        );
+    }
+
+    #[test]
+    fn demonstrations_are_many_and_stay_on_the_training_side() {
+        let config = DigitChainConfig {
+            n_tasks: 80,
+            n_warm_start: 500,
+            ..Default::default()
+        };
+        let world = config.build(&WorldContext::default()).unwrap();
+        let key = Key::new(3, Stream::Tasks);
+        let demonstrations = world.warm_start_tasks(key).unwrap();
+        assert_eq!(demonstrations.len(), 500);
+        let eval: Vec<String> = world
+            .eval_tasks(key)
+            .unwrap()
+            .into_iter()
+            .map(|t| t.prompt)
+            .collect();
+        assert!(demonstrations.iter().all(|t| !eval.contains(&t.prompt)));
+        let mut prompts: Vec<&str> = demonstrations.iter().map(|t| t.prompt.as_str()).collect();
+        prompts.sort_unstable();
+        prompts.dedup();
+        assert!(prompts.len() > 400, "parts differ: {}", prompts.len());
+        assert_eq!(
+            refused(|c| c.n_warm_start = 0),
+            "`n_warm_start` = 0: must be >= 1"
         );
     }
 

@@ -176,7 +176,7 @@ mod tests {
             let base = (2 * n_operands as u8 + spare).min(10);
             let max_carries = min_carries + more;
             let n = 4 * (more + 1);
-            let config = DigitChainConfig { n_operands, min_carries, max_carries, min_digits, extra_digits, base, form, n_tasks: n, n_eval: n };
+            let config = DigitChainConfig { n_operands, min_carries, max_carries, min_digits, extra_digits, base, form, n_tasks: n, n_warm_start: n, n_eval: n };
             let world = config.build(&WorldContext::default()).unwrap();
             let key = Key::new(seed, Stream::Tasks);
             for tasks in [world.train_tasks(key), world.eval_tasks(key)].map(Result::unwrap) {

@@ -1,20 +1,18 @@
-//! Cuts a run of trajectories into rectangles of similar length.
+//! Cuts a run of trajectories into pieces that pass through the model together.
 
 use std::ops::Range;
 
 use groupwise_core::seams::PolicyError;
 use groupwise_core::{DataError, TokenBatch};
-use groupwise_model::forward::Rectangle;
+use groupwise_model::packed::Packed;
 
-/// Most cells of a rectangle of several sequences; activations of so many stay in the cache of a core.
-const CELLS: usize = 1024;
-/// A sequence shorter than this share of the longest starts a rectangle of its own.
-const FILL: f64 = 0.75;
+/// Most tokens of a piece of several sequences; activations of so many stay near the core.
+const PIECE_TOKENS: usize = 512;
 
-/// One forward pass: a padded rectangle and where its scored tokens belong.
+/// What passes through the model at once, and where its scored tokens belong.
 #[derive(Clone, Debug)]
 pub(crate) struct Piece {
-    pub(crate) rectangle: Rectangle,
+    pub(crate) packed: Packed,
     /// Index of each scored token, counted from the first token of the run.
     pub(crate) slots: Vec<usize>,
     /// The token that stands there.
@@ -36,8 +34,8 @@ struct Row {
 pub(crate) fn cut(
     batch: &TokenBatch,
     part: Range<usize>,
-    context: usize,
-    vocab_size: usize,
+    (context, vocab_size): (usize, usize),
+    least_fill: f64,
 ) -> Result<Vec<Piece>, PolicyError> {
     let mut rows = Vec::with_capacity(part.len());
     for i in part.clone() {
@@ -70,38 +68,38 @@ pub(crate) fn cut(
     let mut pieces = Vec::new();
     let mut rest = &rows[..];
     while let Some(first) = rest.first() {
-        let most = (CELLS / first.length).max(1);
-        let least = (first.length as f64 * FILL) as usize;
+        let most = (PIECE_TOKENS / first.length).max(1);
+        let least = (first.length as f64 * least_fill) as usize;
         let n = rest
             .iter()
             .take(most)
             .take_while(|row| row.length >= least)
             .count()
             .max(1);
-        pieces.push(fill(batch, part.start, &rest[..n], first.length));
+        pieces.push(fill(batch, part.start, &rest[..n]));
         rest = &rest[n..];
     }
     Ok(pieces)
 }
 
-fn fill(batch: &TokenBatch, first: usize, rows: &[Row], length: usize) -> Piece {
-    let mut rectangle = Rectangle::new(rows.len(), length);
+fn fill(batch: &TokenBatch, first: usize, rows: &[Row]) -> Piece {
+    let mut packed = Packed::default();
     let (mut slots, mut targets) = (Vec::new(), Vec::new());
     let start = batch.tokens.range(first).start;
-    for (r, row) in rows.iter().enumerate() {
+    for row in rows {
         let (tokens, prompt) = (batch.tokens.range(row.trajectory), &batch.prompts[row.trajectory]);
-        let ids = prompt.iter().chain(&batch.ids[tokens.clone()]);
-        for (position, id) in ids.take(row.length).enumerate() {
-            rectangle.set(r, position, *id);
-        }
-        for (t, token) in tokens.enumerate().filter(|(_, token)| batch.mask[*token]) {
-            rectangle.score_after(r, prompt.len() + t - 1);
-            slots.push(token - start);
-            targets.push(batch.ids[token]);
-        }
+        let ids = prompt
+            .iter()
+            .chain(&batch.ids[tokens.clone()])
+            .copied()
+            .take(row.length);
+        let counted = tokens.enumerate().filter(|(_, token)| batch.mask[*token]);
+        packed.push(ids, counted.clone().map(|(t, _)| prompt.len() + t - 1));
+        slots.extend(counted.clone().map(|(_, token)| token - start));
+        targets.extend(counted.map(|(_, token)| batch.ids[token]));
     }
     Piece {
-        rectangle,
+        packed,
         slots,
         targets,
     }
