@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use groupwise_advantage::AdvantageSpec;
-use groupwise_core::{Advantages, DataError, Needs, Offsets, RewardBatch};
+use groupwise_core::{Advantages, DataError, JudgedStep, Needs, Offsets, ProcessRewards, RewardBatch};
 use proptest::prelude::*;
 
 /// One trajectory with everything any estimator may ask for.
@@ -88,6 +88,19 @@ fn estimate(spec: &AdvantageSpec, batch: &Batch) -> Result<Vec<Vec<f64>>, DataEr
     view.steps = Some(steps.spans());
     view.step_tokens = Some(&step_tokens);
     view.step_rewards = Some(&step_rewards);
+    // One judged step at the end of every answer that has tokens.
+    let judged: Vec<JudgedStep> = (0..rewards.len())
+        .filter(|i| !tokens.range(*i).is_empty())
+        .map(|i| JudgedStep {
+            end: tokens.range(i).len() - 1,
+            reward: rewards[i].unwrap_or(0.5),
+        })
+        .collect();
+    let judged_spans = Offsets::from_lengths((0..rewards.len()).map(|i| tokens.range(i).len().min(1)));
+    view.process = Some(ProcessRewards {
+        spans: judged_spans.spans(),
+        steps: &judged,
+    });
     let advantages = spec.build(&()).expect("defaults are valid").estimate(&view)?;
     advantages.check(tokens.spans())?;
     Ok(match advantages {

@@ -1,8 +1,8 @@
 //! Joins pipeline and policies: the only code that knows both.
 
+use groupwise_core::Key;
 use groupwise_core::seams::{PolicyError, Symbols};
-use groupwise_core::{Key, Learner, Policy};
-use groupwise_pipeline::PolicyFactory;
+use groupwise_pipeline::{Pair, PolicyFactory};
 use groupwise_recipe::PolicySpec;
 
 /// Makes every policy this build knows.
@@ -16,7 +16,7 @@ impl PolicyFactory for Factory {
         symbols: &Symbols,
         initial_logits: Option<Vec<Vec<f64>>>,
         key: Key,
-    ) -> Result<(Box<dyn Policy>, Option<Box<dyn Learner>>), PolicyError> {
+    ) -> Result<Pair, PolicyError> {
         match spec {
             PolicySpec::Tabular(config) => {
                 let (policy, learner) = groupwise_tabular::pair(config, symbols, initial_logits, key)

@@ -40,7 +40,7 @@ pub use event::Event;
 pub use key::{Key, Stream};
 pub use memory::{PromptMemory, PromptStats};
 pub use part::Part;
-pub use reward::{GroupRewards, Needs, RewardBatch};
+pub use reward::{GroupRewards, JudgedStep, Needs, ProcessRewards, RewardBatch};
 pub use seams::{
     AdvantageEstimator, Allocation, BudgetAllocator, Environment, GroupFilter, Learner, Objective, Policy,
     PromptSampler, RewardShaper, Scaffold, Schedule, Scope, Score, Verifier, World,

@@ -27,6 +27,8 @@ bitflags::bitflags! {
         const VALUES = 1 << 6;
         /// Reward of one greedy rollout per group.
         const GREEDY_REWARDS = 1 << 7;
+        /// Rewards of judged steps inside an answer.
+        const PROCESS_REWARDS = 1 << 8;
     }
 }
 
@@ -49,6 +51,39 @@ impl GroupRewards {
             components: BTreeMap::from([(name.to_owned(), scores.clone())]),
             rewards: scores,
             trained,
+        }
+    }
+}
+
+/// One judged step inside an answer (process supervision).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct JudgedStep {
+    /// Last token of the step, counted from the start of the trajectory's completion.
+    pub end: usize,
+    /// Its reward.
+    pub reward: f64,
+}
+
+/// Judged steps of every trajectory of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessRewards<'a> {
+    /// Trajectory -> judged steps.
+    pub spans: Spans<'a>,
+    /// The steps; ends ascend within a trajectory.
+    pub steps: &'a [JudgedStep],
+}
+
+impl ProcessRewards<'_> {
+    fn check(&self, n_trajectories: usize) -> Result<(), DataError> {
+        DataError::check_len("process rewards", self.spans.len(), n_trajectories)?;
+        self.spans.check_covers("judged steps", self.steps.len())?;
+        match self.steps.iter().position(|s| !s.reward.is_finite()) {
+            None => Ok(()),
+            Some(k) => Err(DataError::NonFinite {
+                place: format!("judged step {k}"),
+                what: "reward".into(),
+                value: self.steps[k].reward.to_string(),
+            }),
         }
     }
 }
@@ -84,6 +119,8 @@ pub struct RewardBatch<'a> {
     pub entropy: Option<&'a [f64]>,
     /// Value estimate per token.
     pub values: Option<&'a [f64]>,
+    /// Judged steps inside the answers.
+    pub process: Option<ProcessRewards<'a>>,
     /// The trajectories themselves, for estimators that read text or turns.
     pub trajectories: Option<&'a [Trajectory]>,
 }
@@ -105,6 +142,7 @@ impl<'a> RewardBatch<'a> {
             logp_ref: None,
             entropy: None,
             values: None,
+            process: None,
             trajectories: None,
         }
     }
@@ -132,6 +170,9 @@ impl<'a> RewardBatch<'a> {
         }
         if let Some(greedy) = self.greedy_rewards {
             DataError::check_len("greedy_rewards", greedy.len(), self.groups.len())?;
+        }
+        if let Some(process) = &self.process {
+            process.check(self.rewards.len())?;
         }
         if let Some(steps) = self.steps {
             DataError::check_len("steps", steps.len(), self.rewards.len())?;

@@ -8,8 +8,8 @@ mod common;
 
 use burn::tensor::{Int, Tensor, TensorData, activation};
 use common::*;
-use groupwise_core::TokenGrads;
 use groupwise_core::seams::{Learner, Policy, Scope, TokenScores};
+use groupwise_core::{TokenBatch, TokenGrads};
 use groupwise_learner::{Engine, TransformerLearner};
 use groupwise_model::forward::{Forward, Rectangle};
 
@@ -41,6 +41,65 @@ fn distance(a: &[f64], b: &[f64]) -> f64 {
     norm(&mut a.iter().zip(b).map(|(a, b)| a - b)) / norm(&mut a.iter().copied())
 }
 
+/// Every sequence of a batch in one rectangle, with target and factor `cos(t)` of each counted token.
+fn rectangle(batch: &TokenBatch) -> (Rectangle, Vec<i32>, Vec<f32>) {
+    let longest = (0..batch.n_trajectories())
+        .map(|i| batch.prompts[i].len() + batch.tokens.range(i).len())
+        .max()
+        .unwrap();
+    let mut rectangle = Rectangle::new(batch.n_trajectories(), longest);
+    let (mut targets, mut factors) = (Vec::new(), Vec::new());
+    for i in 0..batch.n_trajectories() {
+        let (tokens, prompt) = (batch.tokens.range(i), &batch.prompts[i]);
+        for (p, id) in prompt.iter().chain(&batch.ids[tokens.clone()]).enumerate() {
+            rectangle.set(i, p, *id);
+        }
+        for (n, t) in tokens.enumerate().filter(|(_, t)| batch.mask[*t]) {
+            rectangle.score_after(i, prompt.len() + n - 1);
+            targets.push(batch.ids[t] as i32);
+            factors.push((t as f32).cos());
+        }
+    }
+    (rectangle, targets, factors)
+}
+
+/// Gradient of the sum over counted tokens of `cos(t) logp + logp^2 / 8 + entropy / 4`, by autodiff from end to
+/// end; laid out as the checkpoint lays it out.
+fn burn_gradient(learner: &TransformerLearner, batch: &TokenBatch) -> Vec<f64> {
+    let weights = learner.weights().read();
+    let leaves: Vec<Tensor<2>> = weights
+        .tensors()
+        .iter()
+        .map(|t| Tensor::from_inner(t.clone()).require_grad())
+        .collect();
+    let (rectangle, targets, factors) = rectangle(batch);
+    let n = targets.len();
+    let logits = Forward::new(weights.config(), 16).logits(&leaves, &rectangle);
+    let device = logits.device();
+    let all = activation::log_softmax(logits / batch.temperature, 1);
+    let targets = Tensor::<2, Int>::from_data(TensorData::new(targets, [n, 1]), &device);
+    let factors = Tensor::<2>::from_data(TensorData::new(factors, [n, 1]), &device);
+    let logp = all.clone().gather(1, targets);
+    let entropy = -(all.clone().exp() * all).sum();
+    let loss = (logp.clone() * factors + logp.square() / 8.0).sum() + entropy / 4.0;
+    let grads = loss.backward();
+    let mut named: Vec<(&str, Tensor<2>)> = Vec::new();
+    for (p, leaf) in weights.layout().params.iter().zip(&leaves) {
+        let g = leaf.grad(&grads).unwrap();
+        let as_saved = p.saved_shape() == g.dims() || p.rows == 1;
+        // Square matrices need the transpose too: the checkpoint holds [out, in].
+        let is_square = p.rows == p.columns && p.name.ends_with("proj.weight");
+        let g = if as_saved && !is_square { g } else { g.transpose() };
+        named.push((&p.name, g));
+    }
+    named.sort_by_key(|(name, _)| *name);
+    named
+        .into_iter()
+        .flat_map(|(_, g)| g.try_into_vec_as::<f32>().unwrap())
+        .map(f64::from)
+        .collect()
+}
+
 #[test]
 fn the_injected_gradient_is_burns_gradient_of_the_same_loss() {
     for form in 0..4 {
@@ -50,77 +109,15 @@ fn the_injected_gradient_is_burns_gradient_of_the_same_loss() {
         config.tie_word_embeddings = form != 3;
         let (_, learner) = pair(&config, 100_000);
         let batch = batch(4);
-        // loss = sum over counted tokens of cos(t) logp + logp^2 / 8 + entropy / 4, by autodiff from end to end.
-        let burn_gradient = {
-            let weights = learner.weights().read();
-            let leaves: Vec<Tensor<2>> = weights
-                .tensors()
-                .iter()
-                .map(|t| Tensor::from_inner(t.clone()).require_grad())
-                .collect();
-            let longest = (0..batch.n_trajectories())
-                .map(|i| batch.prompts[i].len() + batch.tokens.range(i).len())
-                .max()
-                .unwrap();
-            let mut rectangle = Rectangle::new(batch.n_trajectories(), longest);
-            let (mut targets, mut factors) = (Vec::new(), Vec::new());
-            for i in 0..batch.n_trajectories() {
-                let (tokens, prompt) = (batch.tokens.range(i), &batch.prompts[i]);
-                for (p, id) in prompt.iter().chain(&batch.ids[tokens.clone()]).enumerate() {
-                    rectangle.set(i, p, *id);
-                }
-                for (n, t) in tokens.enumerate().filter(|(_, t)| batch.mask[*t]) {
-                    rectangle.score_after(i, prompt.len() + n - 1);
-                    targets.push(batch.ids[t] as i32);
-                    factors.push((t as f32).cos());
-                }
-            }
-            let n = targets.len();
-            let logits = Forward::new(&config, 16).logits(&leaves, &rectangle);
-            let device = logits.device();
-            let all = activation::log_softmax(logits / batch.temperature, 1);
-            let targets = Tensor::<2, Int>::from_data(TensorData::new(targets, [n, 1]), &device);
-            let factors = Tensor::<2>::from_data(TensorData::new(factors, [n, 1]), &device);
-            let logp = all.clone().gather(1, targets);
-            let entropy = -(all.clone().exp() * all).sum();
-            let loss = (logp.clone() * factors + logp.square() / 8.0).sum() + entropy / 4.0;
-            let grads = loss.backward();
-            let mut named: Vec<(String, Tensor<2>)> = weights
-                .layout()
-                .params
-                .iter()
-                .zip(&leaves)
-                .map(|(p, leaf)| {
-                    let g = leaf.grad(&grads).unwrap();
-                    let g = if p.saved_shape() == g.dims() || p.rows == 1 {
-                        g
-                    } else {
-                        g.transpose()
-                    };
-                    (p.name.clone(), g)
-                })
-                .collect();
-            // Square matrices need the transpose too: the checkpoint holds [out, in].
-            for ((name, g), p) in named.iter_mut().zip(&weights.layout().params) {
-                if p.rows == p.columns && name.ends_with("proj.weight") {
-                    *g = g.clone().transpose();
-                }
-            }
-            named.sort_by(|a, b| a.0.cmp(&b.0));
-            named
-                .into_iter()
-                .flat_map(|(_, g)| g.try_into_vec_as::<f32>().unwrap())
-                .map(f64::from)
-                .collect::<Vec<f64>>()
-        };
+        let expected = burn_gradient(&learner, &batch);
         for mut learner in [learner, autodiff_learner(&config, 100_000)] {
             let report = learner
                 .step(&batch, Scope::Token, 0.0, &mut loss(&batch))
                 .unwrap();
             let injected = gradient(&learner, report.grad_norm);
-            let error = distance(&burn_gradient, &injected);
+            let error = distance(&expected, &injected);
             assert!(error < 1e-5, "form {form}: relative distance {error}");
-            let norm = burn_gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
+            let norm = expected.iter().map(|g| g * g).sum::<f64>().sqrt();
             assert!((norm / report.grad_norm - 1.0).abs() < 1e-5);
         }
     }

@@ -191,7 +191,6 @@ impl Decoder {
         let config = &self.config;
         let (head_dim, kv_heads) = (config.head_dim(), config.num_key_value_heads);
         let (width, kv_width) = (config.hidden_size, kv_width(config));
-        let group = queries_per_kv(config) * head_dim;
         let first = layer * kv_heads;
         let mut out = vec![0.0; qkv.len() / (width + 2 * kv_width) * width];
         let mut scores = Vec::new();
@@ -220,26 +219,35 @@ impl Decoder {
                 let visible = sequence.own.len + i + 1;
                 vectorized(
                     #[inline(always)]
-                    || {
-                        for h in 0..kv_heads {
-                            let caches = [
-                                (&sequence.shared.heads[first + h], sequence.shared.len),
-                                (&sequence.own.heads[first + h], visible),
-                            ];
-                            let span = h * group..(h + 1) * group;
-                            attend(
-                                &query[span.clone()],
-                                head_dim,
-                                caches,
-                                &mut scores,
-                                &mut out[span],
-                            );
-                        }
-                    },
+                    || self.attend_heads(layer, query, sequence, visible, &mut scores, out),
                 );
             }
         }
         out
+    }
+
+    /// Mixes the values that one row of queries sees: all that is shared, and `visible` tokens of its own.
+    #[inline(always)]
+    fn attend_heads(
+        &self,
+        layer: usize,
+        query: &[f32],
+        sequence: &Sequence,
+        visible: usize,
+        scores: &mut Vec<f32>,
+        out: &mut [f32],
+    ) {
+        let (head_dim, kv_heads) = (self.config.head_dim(), self.config.num_key_value_heads);
+        let group = queries_per_kv(&self.config) * head_dim;
+        let first = layer * kv_heads;
+        for h in 0..kv_heads {
+            let caches = [
+                (&sequence.shared.heads[first + h], sequence.shared.len),
+                (&sequence.own.heads[first + h], visible),
+            ];
+            let span = h * group..(h + 1) * group;
+            attend(&query[span.clone()], head_dim, caches, scores, &mut out[span]);
+        }
     }
 
     /// Bias, head norms and rotation of one row of queries, keys and values.

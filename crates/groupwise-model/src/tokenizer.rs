@@ -89,10 +89,13 @@ impl CharTokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// Tokens to text; special tokens vanish, except that unknown ones show as U+FFFD.
+    /// Tokens to text; the end token vanishes, any other special token shows as U+FFFD.
+    ///
+    /// A policy may sample a start or padding token inside an answer.  Were it dropped, a verifier would take an
+    /// answer for right that is not, and tokens and characters of an answer could not be matched.
     pub fn decode(&self, tokens: &[u32]) -> String {
         let spell = |id: u32| match id {
-            START | END | PADDING => None,
+            END => None,
             id => Some(
                 self.characters
                     .get((id as usize).wrapping_sub(SPECIAL.len()))
@@ -117,7 +120,7 @@ mod tests {
         assert_eq!(tokenizer.decode(&ids), "3,9:12,4");
         assert_eq!(
             tokenizer.decode(&[START, 4, END, PADDING, UNKNOWN, 99]),
-            "0\u{fffd}\u{fffd}"
+            "\u{fffd}0\u{fffd}\u{fffd}\u{fffd}"
         );
         assert_eq!(tokenizer.encode("").unwrap(), Vec::<u32>::new());
     }

@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use groupwise_core::{
-    AdvantageEstimator, Advantages, DataError, Offsets, RewardBatch, TokenBatch, Trajectory,
+    AdvantageEstimator, Advantages, DataError, JudgedStep, Offsets, ProcessRewards, RewardBatch, TokenBatch,
+    Trajectory,
 };
 
 use groupwise_objective::regularizer::KlPenalty;
@@ -20,6 +21,8 @@ pub(crate) struct Assembled {
     step_rewards: Vec<f64>,
     step_tokens: Vec<Range<usize>>,
     anchors: Option<Vec<String>>,
+    judged_spans: Offsets,
+    judged: Option<Vec<JudgedStep>>,
     entropy: Vec<f64>,
     trajectories: Vec<Trajectory>,
 }
@@ -46,6 +49,8 @@ pub(crate) fn assemble(groups: &[&Group], temperature: f64) -> Assembled {
         step_rewards: Vec::new(),
         step_tokens: Vec::new(),
         anchors: Some(Vec::new()),
+        judged_spans: Offsets::default(),
+        judged: Some(Vec::new()),
         entropy: Vec::new(),
         trajectories: Vec::new(),
     };
@@ -53,6 +58,7 @@ pub(crate) fn assemble(groups: &[&Group], temperature: f64) -> Assembled {
         for (i, member) in group.members.iter().enumerate() {
             let enters = group.rewards.trained[i] && group.rewards.rewards[i].is_some();
             out.push(member, group.rewards.rewards[i], enters);
+            out.push_steps(group.steps.as_ref().map(|s| s[i].as_slice()));
         }
     }
     let n = out.rewards.len();
@@ -81,6 +87,16 @@ impl Assembled {
             }
         }
         self.trajectories.push(member.clone());
+    }
+
+    fn push_steps(&mut self, steps: Option<&[JudgedStep]>) {
+        match (steps, &mut self.judged) {
+            (Some(steps), Some(judged)) => {
+                self.judged_spans.push(steps.len());
+                judged.extend_from_slice(steps);
+            }
+            _ => self.judged = None,
+        }
     }
 
     /// Entropies of the sampler's distributions, along the batch.
@@ -121,6 +137,10 @@ impl Assembled {
             logp_old: Some(batch.logp_old.as_deref().unwrap_or(&batch.logp_sampler)),
             logp_ref: batch.logp_ref.as_deref(),
             entropy: Some(&self.entropy),
+            process: self.judged.as_deref().map(|steps| ProcessRewards {
+                spans: self.judged_spans.spans(),
+                steps,
+            }),
             trajectories: Some(&self.trajectories),
             ..RewardBatch::new(batch.groups.spans(), &self.rewards)
         };

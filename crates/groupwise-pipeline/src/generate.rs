@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use groupwise_core::event::BillKind;
 use groupwise_core::seams::{PolicyError, Rendered, Sampling};
 use groupwise_core::{
-    GroupOutcome, GroupRewards, Key, Policy, PromptMemory, PromptSampler, StopReason, Stream, Task,
-    Trajectory,
+    GroupOutcome, GroupRewards, JudgedStep, Key, Needs, Policy, PromptMemory, PromptSampler, StopReason,
+    Stream, Task, Trajectory,
 };
 use groupwise_recipe::Plan;
 use groupwise_rollout::{GroupRequest, roll_out};
@@ -28,6 +28,8 @@ pub(crate) struct Group {
     /// After the shapers, as the estimator sees them.
     pub(crate) rewards: GroupRewards,
     pub(crate) kind: BillKind,
+    /// Judged steps of each member, where the estimator asks for them.
+    pub(crate) steps: Option<Vec<Vec<JudgedStep>>>,
     /// Reward of a greedy rollout, where the estimator asks for one.
     pub(crate) greedy: Option<f64>,
     /// Episodes that failed in the environment.
@@ -231,15 +233,24 @@ impl Generator<'_> {
                 .map_err(at(step, "reward shaper"))?;
         }
         let n_aborted = n_all - members.len();
+        let steps = self.judged_steps(task, &members);
         Ok(Group {
             task: index,
             members,
             outcome,
             rewards,
             kind,
+            steps,
             greedy: None,
             n_aborted,
         })
+    }
+
+    /// Judged steps of each member, if the estimator works on them.  An answer that cannot be cut has none.
+    fn judged_steps(&self, task: &Task, members: &[Trajectory]) -> Option<Vec<Vec<JudgedStep>>> {
+        let wanted = self.plan.estimator.needs().contains(Needs::PROCESS_REWARDS);
+        let cut = |m: &Trajectory| self.plan.verifier.steps(task, m).unwrap_or_default();
+        wanted.then(|| members.iter().map(cut).collect())
     }
 
     /// One greedy answer for each group that enters the update.

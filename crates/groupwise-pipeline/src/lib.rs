@@ -21,4 +21,4 @@ mod warm_start;
 pub use error::PipelineError;
 pub use folder::{Checkpoint, RunFolder, RunInfo, Timing};
 pub use identity::{NUMERICS_VERSION, run_id};
-pub use run::{Clock, Ending, PolicyFactory, Run, RunOptions, Trained};
+pub use run::{Clock, Ending, Pair, PolicyFactory, Run, RunOptions, Trained};

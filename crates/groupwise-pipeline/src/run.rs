@@ -24,9 +24,12 @@ use crate::warm_start::warm_start;
 /// Results kept per prompt for allocators, scaffolds and shapers.
 const MEMORY_RESULTS: usize = 256;
 
+/// A policy and the learner that shares its weights; no learner for methods that do not train.
+pub type Pair = (Box<dyn Policy>, Option<Box<dyn Learner>>);
+
 /// Makes a policy and the learner that shares its weights; the command line knows which crates do that.
 pub trait PolicyFactory {
-    /// Policy and learner for a world's symbols; no learner for methods that do not train.
+    /// Policy and learner for a world's symbols.
     ///
     /// # Errors
     /// A parameter, a device or a file that does not fit.
@@ -36,7 +39,7 @@ pub trait PolicyFactory {
         symbols: &Symbols,
         initial_logits: Option<Vec<Vec<f64>>>,
         key: Key,
-    ) -> Result<(Box<dyn Policy>, Option<Box<dyn Learner>>), PolicyError>;
+    ) -> Result<Pair, PolicyError>;
 }
 
 /// Wall time, from whoever is allowed to look at a clock.
@@ -124,7 +127,7 @@ impl<'a> Run<'a> {
         }
         let folder = RunFolder::open(&path)?;
         let mut run = Self::start(plan, seed, factory, folder, &id, &options)?;
-        let ending = run.to_the_end(&id, options)?;
+        let ending = run.drive(&id, options)?;
         Ok(Trained { folder: path, ending })
     }
 
@@ -181,7 +184,8 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn to_the_end(&mut self, id: &str, options: RunOptions<'_>) -> Result<Ending, PipelineError> {
+    /// From the checkpoint, or from the warm start, to the last step or a request to stop.
+    fn drive(&mut self, id: &str, options: RunOptions<'_>) -> Result<Ending, PipelineError> {
         let RunOptions {
             runs,
             stop,

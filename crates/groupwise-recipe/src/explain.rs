@@ -40,9 +40,7 @@ pub fn explain(experiment: &Experiment, arm: Option<&str>) -> Option<String> {
     for (i, arm) in arms.iter().enumerate() {
         let _ = writeln!(out, "== arm `{}`", arm.name);
         let mine = sections(&arm.recipe);
-        if i == 0 {
-            let _ = write!(out, "{}", arithmetic(&arm.recipe));
-        } else if arm.recipe.run != arms[0].recipe.run {
+        if i == 0 || arm.recipe.run != arms[0].recipe.run {
             let _ = write!(out, "{}", arithmetic(&arm.recipe));
         }
         let same = mine

@@ -103,6 +103,15 @@ impl Recipe {
 
     /// Refuses parts that need what no run of this recipe can give, before anything is computed.
     fn check_needs(&self, plan: &Plan) -> Result<(), PartError> {
+        if plan.estimator.needs().contains(Needs::PROCESS_REWARDS) && !plan.verifier.judges_steps() {
+            let name = self.advantage.name();
+            let value = format!(
+                "needs judged steps, and verifier `{}` gives none",
+                plan.verifier.name()
+            );
+            let error = ParamError::new(name, value, "used with a verifier that judges steps");
+            return Err((vec!["advantage".to_owned(), name.to_owned()], error));
+        }
         let parts = [
             ("advantage", self.advantage.name(), plan.estimator.needs()),
             ("objective", self.objective.name(), plan.objective.needs()),

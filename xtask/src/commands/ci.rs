@@ -7,6 +7,10 @@ use std::time::Duration;
 use super::{conform, tidy};
 use crate::{Outcome, repo};
 
+// Other systems build other dependencies; there, at worst, a build takes longer.
+#[cfg(all(test, target_os = "linux"))]
+mod once;
+
 /// Crates that link burn; they are built in the release profile only, so that burn is compiled once.
 const BURN: &[&str] = &["groupwise-model", "groupwise-learner", "groupwise-cli"];
 

@@ -10,6 +10,8 @@ use crate::{Outcome, repo};
 /// A rebuild that takes longer than this is announced.
 const QUIET: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(20);
+/// How the binary is built, here and in CI.
+pub(super) const BUILD: &[&str] = &["build", "--release", "-p", "groupwise-cli"];
 /// What `ablate` runs when no file is named.
 const QUICKSTART: &str = "benchmarks/ablations/quickstart.toml";
 
@@ -65,10 +67,7 @@ fn help(command: &str) -> String {
 fn build(binary: &Path) -> Result<(), String> {
     let first = !binary.is_file();
     let mut cargo = repo::cargo();
-    cargo
-        .args(["build", "--release", "-p", "groupwise-cli"])
-        .current_dir(repo::root())
-        .stdin(Stdio::null());
+    cargo.args(BUILD).current_dir(repo::root()).stdin(Stdio::null());
     if first {
         eprintln!("building groupwise (the first build takes a few minutes)");
     } else {

@@ -1,10 +1,14 @@
-//! A method file names its source, holds its properties as proptests, and reads its golden numbers.
+//! A method file names its source, holds its properties as proptests, and its golden numbers are checked: by its own
+//! tests, or by the conformance harness, which knows methods that need no adapter by themselves.
 //!
 //! In a folder with a registry, methods are the files that define, or are named after, a configuration it lists
 //! (`x.rs` and `XConfig`); in a folder without one every file is a method.  Tests may live in the file, beside it (`x_tests.rs`, `x/tests.rs`), or in `tests/`
 //! of the crate, where they must name the method or run over the whole registry.
 
 use std::collections::BTreeSet;
+
+use groupwise_tests::GoldenFile;
+use groupwise_tests::harness::is_implemented;
 
 use super::{Finding, Tree};
 use crate::source::{Source, macro_bodies, words};
@@ -116,12 +120,19 @@ fn judge(tree: &Tree, file: &Source) -> Vec<Finding> {
         let text = &source.text;
         text.contains("golden") && words(text, &slug).next().is_some()
     };
-    if tree.golden_slugs().any(|s| s == slug) && !tests.iter().any(reads) {
+    let golden = tree.get(&format!("tests/golden/{slug}.json"));
+    if golden.is_some_and(|file| !runs_in_harness(&slug, file)) && !tests.iter().any(reads) {
         out.push(error(format!(
-            "does not read its golden numbers, tests/golden/{slug}.json"
+            "does not read its golden numbers, tests/golden/{slug}.json, and the harness does not run them all"
         )));
     }
     out
+}
+
+/// True if the conformance harness runs every case of a golden file.
+fn runs_in_harness(slug: &str, file: &Source) -> bool {
+    GoldenFile::parse(slug, &file.text)
+        .is_ok_and(|golden| golden.cases.iter().all(|case| is_implemented(slug, case)))
 }
 
 /// Where the tests of a method may be: its own file, files beside it, and those of its crate's `tests/` that
@@ -180,6 +191,34 @@ mod tests {
         assert_eq!(whats(&[MOD, (FILE, "")]).len(), 2);
         let good = "const SOURCE: &str = x; proptest! { } read(\"tests/golden/vade.json\")";
         assert!(whats(&[MOD, (FILE, good), GOLDEN]).is_empty());
+    }
+
+    #[test]
+    fn golden_numbers_that_the_harness_runs_need_no_other_reader() {
+        let file = (
+            "crates/groupwise-advantage/src/estimators/rloo.rs",
+            "SOURCE proptest! {}",
+        );
+        let registry = (
+            "crates/groupwise-advantage/src/estimators/mod.rs",
+            "registry! { pub enum S => dyn T, () {\n/// x\nRloo = \"rloo\": rloo::RlooConfig,\n} }",
+        );
+        let with = |expected: &str| {
+            let case = |i: u32, key: &str| {
+                format!(
+                    r#"{{"name": "c{i}", "params": {{}}, "input": {{"rewards": [[1, 0]]}}, "expect": {{"{key}": [[1, -1]]}}, "tolerance": 0}}"#
+                )
+            };
+            let golden = format!(
+                r#"{{"method": "rloo", "provenance": "by hand", "cases": [{}, {}]}}"#,
+                case(0, "advantages"),
+                case(1, expected)
+            );
+            whats(&[registry, file, ("tests/golden/rloo.json", &golden)])
+        };
+        assert!(with("advantages").is_empty());
+        // No convention and no adapter answers this, so it is run by nobody.
+        assert_eq!(with("halting_odds"), ["does not read its golden numbers"]);
     }
 
     #[test]

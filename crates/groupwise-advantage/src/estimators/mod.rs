@@ -5,6 +5,7 @@ use groupwise_core::{AdvantageEstimator, registry};
 mod dr_grpo;
 mod gae;
 mod grpo;
+mod grpo_process;
 mod max_rl;
 mod raw;
 mod reinforce_plus_plus;
@@ -15,6 +16,7 @@ mod rloo;
 pub use dr_grpo::DrGrpoConfig;
 pub use gae::{GaeConfig, RewardSource, Whitening};
 pub use grpo::GrpoConfig;
+pub use grpo_process::GrpoProcessConfig;
 pub use max_rl::MaxRlConfig;
 pub use raw::RawConfig;
 pub use reinforce_plus_plus::ReinforcePlusPlusConfig;
@@ -40,6 +42,8 @@ registry! {
     pub enum AdvantageSpec => dyn AdvantageEstimator, () {
         /// Reward less the group mean, divided by the group's deviation.
         Grpo = "grpo": GrpoConfig,
+        /// Rewards of judged steps, normalized over the group, summed from each token to the end.
+        GrpoProcess = "grpo-process": GrpoProcessConfig,
         /// Reward less the group mean.
         DrGrpo = "dr-grpo": DrGrpoConfig,
         /// Reward less the mean of the other members.

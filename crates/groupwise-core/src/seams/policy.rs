@@ -106,7 +106,7 @@ pub trait Policy: Send {
         self.encode(text)
     }
 
-    /// Tokens to text; end and padding tokens vanish.
+    /// Tokens to text; the end token vanishes, no other does: a stray special token must not make an answer right.
     fn decode(&self, tokens: &[u32]) -> String;
 
     /// The token that ends an answer, for supervised targets; `None` where a turn is exactly one token.

@@ -1,6 +1,6 @@
 use crate::error::DataError;
 use crate::memory::PromptMemory;
-use crate::reward::GroupRewards;
+use crate::reward::{GroupRewards, JudgedStep};
 use crate::task::Task;
 use crate::trajectory::Trajectory;
 
@@ -51,6 +51,18 @@ pub trait Verifier: std::fmt::Debug + Send + Sync {
 
     /// The verdict.
     fn score(&self, task: &Task, trajectory: &Trajectory) -> Score;
+
+    /// True if this verifier can judge steps inside an answer; asked before a run starts.
+    fn judges_steps(&self) -> bool {
+        false
+    }
+
+    /// The steps of an answer up to and including the first that decides the rest, ends ascending; their rewards add
+    /// up to the score.  `None` if this answer cannot be cut into steps.
+    fn steps(&self, task: &Task, trajectory: &Trajectory) -> Option<Vec<JudgedStep>> {
+        let _ = (task, trajectory);
+        None
+    }
 }
 
 /// Changes the rewards of a whole group.

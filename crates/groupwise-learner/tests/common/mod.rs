@@ -204,82 +204,112 @@ pub(crate) fn sampled_batch(texts: &[Text], done: &[Vec<Continuation>]) -> Token
 
 /// The transformer written down from its definition, in f64, one sequence, no cache: logits of every position.
 pub(crate) fn naive_logits(weights: &Weights, tokens: &[u32]) -> Vec<Vec<f64>> {
-    let config = weights.config();
-    let saved: BTreeMap<String, (Vec<usize>, Vec<f64>)> = weights
-        .export()
-        .unwrap()
-        .into_iter()
-        .map(|t| {
-            (
-                t.name,
-                (t.shape, t.values.iter().map(|x| f64::from(*x)).collect()),
-            )
-        })
-        .collect();
-    let get = |name: &str| saved[name].1.clone();
-    let times = |name: &str, x: &[f64]| -> Vec<f64> {
-        let rows = saved[name].1.chunks(x.len());
-        rows.map(|row| row.iter().zip(x).map(|(w, x)| w * x).sum())
-            .collect()
-    };
-    let norm = |scale: &[f64], x: &[f64]| -> Vec<f64> {
-        let mean = x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64;
-        let inverse = 1.0 / (mean + config.rms_norm_eps).sqrt();
-        x.iter().zip(scale).map(|(x, w)| x * inverse * w).collect()
-    };
-    let (dim, heads, kv) = (
-        config.head_dim(),
-        config.num_attention_heads,
-        config.num_key_value_heads,
-    );
-    let turn = |x: &[f64], position: usize| -> Vec<f64> {
-        let half = dim / 2;
-        (0..dim)
-            .map(|i| {
-                let angle = position as f64 * config.rope_theta.powf(-2.0 * (i % half) as f64 / dim as f64);
-                let partner = if i < half { -x[i + half] } else { x[i - half] };
-                x[i] * angle.cos() + partner * angle.sin()
-            })
-            .collect()
-    };
-    let embedding = get("model.embed_tokens.weight");
-    let width = config.hidden_size;
+    let naive = Naive::new(weights);
+    let embedding = naive.get("model.embed_tokens.weight");
+    let width = naive.config.hidden_size;
     let mut x: Vec<Vec<f64>> = tokens
         .iter()
         .map(|t| embedding[*t as usize * width..][..width].to_vec())
         .collect();
-    for layer in 0..config.num_hidden_layers {
+    for layer in 0..naive.config.num_hidden_layers {
+        naive.add_attention(layer, &mut x);
+        naive.add_mlp(layer, &mut x);
+    }
+    let scale = naive.get("model.norm.weight");
+    let head = if naive.config.tie_word_embeddings {
+        "model.embed_tokens.weight"
+    } else {
+        "lm_head.weight"
+    };
+    x.iter()
+        .map(|x| naive.times(head, &naive.norm(scale, x)))
+        .collect()
+}
+
+/// The steps of [`naive_logits`].
+struct Naive<'a> {
+    config: &'a TransformerConfig,
+    saved: BTreeMap<String, Vec<f64>>,
+}
+
+impl<'a> Naive<'a> {
+    fn new(weights: &'a Weights) -> Self {
+        let saved = weights.export().unwrap();
+        let widen = |values: &[f32]| values.iter().map(|x| f64::from(*x)).collect();
+        Self {
+            config: weights.config(),
+            saved: saved.into_iter().map(|t| (t.name, widen(&t.values))).collect(),
+        }
+    }
+
+    fn get(&self, name: &str) -> &[f64] {
+        &self.saved[name]
+    }
+
+    /// A matrix, saved `[out, in]`, times a vector.
+    fn times(&self, name: &str, x: &[f64]) -> Vec<f64> {
+        let rows = self.get(name).chunks(x.len());
+        rows.map(|row| row.iter().zip(x).map(|(w, x)| w * x).sum())
+            .collect()
+    }
+
+    fn norm(&self, scale: &[f64], x: &[f64]) -> Vec<f64> {
+        let mean = x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64;
+        let inverse = 1.0 / (mean + self.config.rms_norm_eps).sqrt();
+        x.iter().zip(scale).map(|(x, w)| x * inverse * w).collect()
+    }
+
+    /// Rotary embedding of a head.
+    fn turn(&self, x: &[f64], position: usize) -> Vec<f64> {
+        let (dim, half) = (x.len(), x.len() / 2);
+        (0..dim)
+            .map(|i| {
+                let angle =
+                    position as f64 * self.config.rope_theta.powf(-2.0 * (i % half) as f64 / dim as f64);
+                let partner = if i < half { -x[i + half] } else { x[i - half] };
+                x[i] * angle.cos() + partner * angle.sin()
+            })
+            .collect()
+    }
+
+    /// Queries (`q`), keys (`k`) or values (`v`) of one hidden row, by head.
+    fn heads(&self, layer: usize, which: &str, x: &[f64], position: usize) -> Vec<Vec<f64>> {
         let name = |part: &str| format!("model.layers.{layer}.{part}");
-        let scale = get(&name("input_layernorm.weight"));
-        let project = |which: &str, x: &[f64]| {
-            let mut y = times(&name(&format!("self_attn.{which}_proj.weight")), &norm(&scale, x));
-            if config.attention_bias {
-                let bias = get(&name(&format!("self_attn.{which}_proj.bias")));
-                y.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
-            }
-            y
-        };
-        let heads_of = |which: &str, x: &[f64], position: usize| -> Vec<Vec<f64>> {
-            let y = project(which, x);
-            y.chunks(dim)
-                .map(|head| match (which, config.qk_norm) {
-                    ("v", _) => head.to_vec(),
-                    (_, true) => turn(
-                        &norm(&get(&name(&format!("self_attn.{which}_norm.weight"))), head),
-                        position,
-                    ),
-                    (_, false) => turn(head, position),
-                })
+        let scale = self.get(&name("input_layernorm.weight"));
+        let mut y = self.times(
+            &name(&format!("self_attn.{which}_proj.weight")),
+            &self.norm(scale, x),
+        );
+        if self.config.attention_bias {
+            let bias = self.get(&name(&format!("self_attn.{which}_proj.bias")));
+            y.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+        }
+        y.chunks(self.config.head_dim())
+            .map(|head| match (which, self.config.qk_norm) {
+                ("v", _) => head.to_vec(),
+                (_, true) => {
+                    let scale = self.get(&name(&format!("self_attn.{which}_norm.weight")));
+                    self.turn(&self.norm(scale, head), position)
+                }
+                (_, false) => self.turn(head, position),
+            })
+            .collect()
+    }
+
+    fn add_attention(&self, layer: usize, x: &mut [Vec<f64>]) {
+        let rows = |which: &str| -> Vec<Vec<Vec<f64>>> {
+            x.iter()
+                .enumerate()
+                .map(|(p, x)| self.heads(layer, which, x, p))
                 .collect()
         };
-        let rows = |which: &str| -> Vec<Vec<Vec<f64>>> {
-            x.iter().enumerate().map(|(p, x)| heads_of(which, x, p)).collect()
-        };
         let (q, k, v) = (rows("q"), rows("k"), rows("v"));
-        for t in 0..x.len() {
+        let dim = self.config.head_dim();
+        let group = self.config.num_attention_heads / self.config.num_key_value_heads;
+        for (t, x) in x.iter_mut().enumerate() {
             let mut mixed = Vec::new();
             for (h, query) in q[t].iter().enumerate() {
-                let g = h / (heads / kv);
+                let g = h / group;
                 let weights: Vec<f64> = (0..=t)
                     .map(|s| {
                         let dot: f64 = query.iter().zip(&k[s][g]).map(|(a, b)| a * b).sum();
@@ -289,30 +319,27 @@ pub(crate) fn naive_logits(weights: &Weights, tokens: &[u32]) -> Vec<Vec<f64>> {
                 let total: f64 = weights.iter().sum();
                 mixed.extend((0..dim).map(|d| (0..=t).map(|s| weights[s] / total * v[s][g][d]).sum::<f64>()));
             }
-            let out = times(&name("self_attn.o_proj.weight"), &mixed);
-            x[t].iter_mut().zip(out).for_each(|(x, y)| *x += y);
+            let out = self.times(&format!("model.layers.{layer}.self_attn.o_proj.weight"), &mixed);
+            x.iter_mut().zip(out).for_each(|(x, y)| *x += y);
         }
-        let scale = get(&name("post_attention_layernorm.weight"));
-        for x in &mut x {
-            let h = norm(&scale, x);
-            let gate = times(&name("mlp.gate_proj.weight"), &h);
-            let up = times(&name("mlp.up_proj.weight"), &h);
+    }
+
+    fn add_mlp(&self, layer: usize, x: &mut [Vec<f64>]) {
+        let name = |part: &str| format!("model.layers.{layer}.{part}.weight");
+        let scale = self.get(&name("post_attention_layernorm"));
+        for x in x {
+            let h = self.norm(scale, x);
+            let gate = self.times(&name("mlp.gate_proj"), &h);
+            let up = self.times(&name("mlp.up_proj"), &h);
             let active: Vec<f64> = gate
                 .iter()
                 .zip(up)
                 .map(|(g, u)| g / (1.0 + (-g).exp()) * u)
                 .collect();
-            let out = times(&name("mlp.down_proj.weight"), &active);
+            let out = self.times(&name("mlp.down_proj"), &active);
             x.iter_mut().zip(out).for_each(|(x, y)| *x += y);
         }
     }
-    let scale = get("model.norm.weight");
-    let head = if config.tie_word_embeddings {
-        "model.embed_tokens.weight"
-    } else {
-        "lm_head.weight"
-    };
-    x.iter().map(|x| times(head, &norm(&scale, x))).collect()
 }
 
 /// Log-probabilities of a row at a temperature, and the entropy.

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use groupwise_core::event::EventSink;
 use groupwise_core::seams::{PolicyError, StepReport, Symbols, TokenLoss, TokenScores};
-use groupwise_core::{DataError, Event, Key, Learner, Policy, Scope, TokenBatch, TokenGrads};
-use groupwise_pipeline::{Clock, PipelineError, PolicyFactory, Run, RunOptions, Trained};
+use groupwise_core::{DataError, Event, Key, Learner, Scope, TokenBatch, TokenGrads};
+use groupwise_pipeline::{Clock, Pair, PipelineError, PolicyFactory, Run, RunOptions, Trained};
 use groupwise_recipe::{Experiment, Plan, PolicySpec};
 use groupwise_tabular::TabularLearner;
 
@@ -104,7 +104,7 @@ impl PolicyFactory for Tabular {
         symbols: &Symbols,
         initial_logits: Option<Vec<Vec<f64>>>,
         key: Key,
-    ) -> Result<(Box<dyn Policy>, Option<Box<dyn Learner>>), PolicyError> {
+    ) -> Result<Pair, PolicyError> {
         let PolicySpec::Tabular(config) = spec else {
             return Err(PolicyError::Unavailable("tabular only".into()));
         };

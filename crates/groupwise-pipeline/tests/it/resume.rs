@@ -23,7 +23,7 @@ fn recipes() -> Vec<String> {
 }
 
 fn uninterrupted(text: &str) -> Vec<(std::path::PathBuf, Vec<u8>)> {
-    let runs = tempfile::tempdir().unwrap();
+    let runs = tempfile::tempdir().expect("a folder");
     let trained = run(
         &plan(text),
         runs.path(),
@@ -31,7 +31,7 @@ fn uninterrupted(text: &str) -> Vec<(std::path::PathBuf, Vec<u8>)> {
         &mut Vec::<Event>::new(),
         &FACTORY,
     )
-    .unwrap();
+    .expect("a run");
     assert_eq!(trained.ending, Ending::Finished);
     bytes(&trained.folder)
 }

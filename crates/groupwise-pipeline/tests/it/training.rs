@@ -12,9 +12,9 @@ const FACTORY: Tabular = Tabular {
 };
 
 fn events(text: &str) -> Vec<Event> {
-    let runs = tempfile::tempdir().unwrap();
+    let runs = tempfile::tempdir().expect("a folder");
     let mut heard = Vec::new();
-    run(&plan(text), runs.path(), usize::MAX, &mut heard, &FACTORY).unwrap();
+    run(&plan(text), runs.path(), usize::MAX, &mut heard, &FACTORY).expect("a run");
     heard
 }
 

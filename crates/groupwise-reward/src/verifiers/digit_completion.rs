@@ -1,6 +1,8 @@
 //! Digit completion: right leading characters of the answer to `a,b:max,n`.
 
-use groupwise_core::{DataError, ParamError, Part, Score, StopReason, Task, Trajectory, Verifier};
+use groupwise_core::{
+    DataError, JudgedStep, ParamError, Part, Score, StopReason, Task, Trajectory, Verifier,
+};
 use serde::{Deserialize, Serialize};
 
 use super::refuse_aborted;
@@ -151,6 +153,47 @@ impl Verifier for DigitCompletion {
         }
         Score::Value(right as f64 / (target.len() as f64 + 1.0))
     }
+
+    fn judges_steps(&self) -> bool {
+        true
+    }
+
+    /// Every character is a step, up to and including the first wrong one.  An end token before the answer is whole
+    /// is a wrong step; after it, it is a step only where it is paid.  `None` if tokens are not characters.
+    fn steps(&self, task: &Task, trajectory: &Trajectory) -> Option<Vec<JudgedStep>> {
+        let target = digit_completion_target(&task.prompt).ok()?;
+        let turn = trajectory.turns.last()?;
+        let n_chars = turn.action.chars().count();
+        let ended = trajectory.stop == StopReason::EndToken;
+        if turn.tokens.len() != n_chars + usize::from(ended) {
+            return None;
+        }
+        let right = leading_matches(&target, &turn.action);
+        let each = 1.0 / (target.len() as f64 + 1.0);
+        let step = |t: usize, reward: f64| JudgedStep {
+            end: turn.tokens.start + t,
+            reward,
+        };
+        let mut steps: Vec<JudgedStep> = (0..right).map(|t| step(t, each)).collect();
+        // The token after the right ones, if there is one, is what went wrong, or the end.
+        if right < turn.tokens.len() {
+            let whole = right == target.len();
+            let ends_here = ended && right == n_chars;
+            match (whole, self.0) {
+                (false, _) => {
+                    // With `repeats-last`, ending after right characters repeats the last reward even if early.
+                    let paid = self.0 == EndMark::RepeatsLast && ends_here && right > 0;
+                    steps.push(step(right, if paid { each } else { 0.0 }));
+                }
+                (true, EndMark::Unpaid) => {}
+                (true, EndMark::RepeatsLast) => {
+                    let paid = ends_here && right > 0;
+                    steps.push(step(right, if paid { each } else { 0.0 }));
+                }
+            }
+        }
+        Some(steps)
+    }
 }
 
 #[cfg(test)]
@@ -185,6 +228,29 @@ mod tests {
             let (wrong, long) = (target[..cut].to_owned() + "x" + &tail, target.clone() + &tail);
             prop_assert!((total(&wrong) - expected).abs() < 1e-12);
             prop_assert!((total(&long) - total(&target)).abs() < 1e-12);
+        }
+
+        #[test]
+        fn rewards_of_the_steps_add_up_to_the_score(
+            a in 0u64..10, b in 0u64..10, n in 0u64..5, cut in 0usize..12, tail in "[0-9,]{0,4}", ended in any::<bool>(),
+        ) {
+            let prompt = format!("{a},{b}:9,{n}");
+            let target = digit_completion_target(&prompt).unwrap();
+            let answer = target[..cut.min(target.len())].to_owned() + &tail;
+            let stop = if ended { StopReason::EndToken } else { StopReason::Length };
+            let mut judged = trajectory(&[(answer.as_str(), 0.0)], stop);
+            let n_tokens = answer.chars().count() + usize::from(ended);
+            judged.turns[0].tokens = 0..n_tokens;
+            for end_mark in [EndMark::Unpaid, EndMark::RepeatsLast] {
+                let verifier = DigitCompletionConfig { end_mark }.build(&()).unwrap();
+                let task = Task::new("t", prompt.as_str(), target.as_str());
+                let steps = verifier.steps(&task, &judged).unwrap();
+                let total: f64 = steps.iter().map(|s| s.reward).sum();
+                prop_assert!((total - verifier.score(&task, &judged).value().unwrap()).abs() < 1e-12);
+                prop_assert!(steps.windows(2).all(|w| w[0].end < w[1].end));
+                prop_assert!(steps.iter().all(|s| s.end < n_tokens.max(1)));
+                prop_assert!(steps.iter().rev().skip(1).all(|s| s.reward > 0.0), "only the last may be wrong");
+            }
         }
 
         #[test]
