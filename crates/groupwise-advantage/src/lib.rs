@@ -1,13 +1,14 @@
 //! Advantage estimators: the rewards of an update batch to advantages per trajectory or per token.
 //!
 //! Every named estimator is one file of [`estimators`] and stands in [`AdvantageSpec`], the closed list that
-//! recipes choose from.  They share four blocks, which are public because other crates build on them:
+//! recipes choose from.  They share these blocks, which are public because other crates build on them:
 //!
 //! | block | holds |
 //! |---|---|
 //! | [`group_relative`] | centre x spread x scope: everything that compares the members of a group |
 //! | [`dialect`] | the settings that frameworks ship under the name "GRPO", with their numbers |
 //! | [`returns`] | token rewards, returns to go, generalized advantage estimation |
+//! | [`keyed`] | group by key, centre, scale: steps of one state, samples of one step |
 //! | [`whitening`] | whitening over the tokens of a batch |
 //! | [`broadcast`] | one advantage per trajectory to one per token |
 //!
@@ -19,6 +20,7 @@ pub mod dialect;
 pub mod estimators;
 pub mod group_relative;
 mod inputs;
+pub mod keyed;
 pub mod returns;
 pub mod whitening;
 
@@ -26,5 +28,6 @@ pub use broadcast::spread_to_tokens;
 pub use dialect::Dialect;
 pub use estimators::AdvantageSpec;
 pub use group_relative::{GroupRelative, GroupRelativeConfig, ScaleRewards, Singleton, ZeroSpread};
+pub use keyed::Clusters;
 pub use returns::{Gae, KlPenalty, MaskedTokens, discounted_returns, gae, sequence_kl, token_rewards};
 pub use whitening::whiten;
