@@ -26,8 +26,11 @@ pub struct TransformerConfig {
     pub rms_norm_eps: f64,
     /// Output head shares the embedding matrix.
     pub tie_word_embeddings: bool,
-    /// Standard deviation of the initial weights.
-    pub initializer_range: f64,
+    /// Standard deviation of the initial weights; absent: `1 / sqrt(hidden_size)`.
+    ///
+    /// 0.02, the constant of large models, leaves a narrow one almost linear: it needs several times the updates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initializer_range: Option<f64>,
     /// RMSNorm on each query and key head (Qwen3).
     pub qk_norm: bool,
     /// Biases on the query, key and value projections (Qwen2).
@@ -46,7 +49,7 @@ impl Default for TransformerConfig {
             rope_theta: 10_000.0,
             rms_norm_eps: 1e-6,
             tie_word_embeddings: true,
-            initializer_range: 0.02,
+            initializer_range: None,
             qk_norm: false,
             attention_bias: false,
         }
@@ -57,6 +60,12 @@ impl TransformerConfig {
     /// Width of one head.
     pub fn head_dim(&self) -> usize {
         self.hidden_size / self.num_attention_heads
+    }
+
+    /// Standard deviation of the initial weights.
+    pub fn initial_std(&self) -> f64 {
+        self.initializer_range
+            .unwrap_or_else(|| 1.0 / (self.hidden_size as f64).sqrt())
     }
 
     /// Checks every value.
@@ -96,7 +105,7 @@ impl TransformerConfig {
         )?;
         let eps = self.rms_norm_eps;
         ParamError::check(eps > 0.0 && eps < 1.0, "rms_norm_eps", eps, "in (0, 1)")?;
-        let std = self.initializer_range;
+        let std = self.initial_std();
         ParamError::check(
             std > 0.0 && std.is_finite(),
             "initializer_range",

@@ -27,7 +27,7 @@ fn forms() -> Vec<TransformerConfig> {
             num_attention_heads: 2,
             num_key_value_heads: 2,
             rope_theta: 100.0,
-            initializer_range: 0.15,
+            initializer_range: Some(0.15),
             ..base
         },
     ]

@@ -225,7 +225,7 @@ fn run(
         let mut config = config();
         config.hidden_size = hidden;
         config.intermediate_size = 2 * hidden;
-        config.initializer_range = 0.1;
+        config.initializer_range = Some(0.1);
         let (mut policy, learner) = pair(&config, 400);
         let shared = learner.weights().clone();
         let mut learner = TransformerLearner::new(shared, &optimizer(400), engine).unwrap();

@@ -28,7 +28,8 @@ pub(crate) struct Assembled {
 }
 
 /// Flattens the members of these groups.  A member that must not enter the loss, or that could not be scored,
-/// keeps its place in the group's statistics and has its mask cleared.
+/// keeps its place in the group's statistics and has its mask cleared; so have all members of a group whose greedy
+/// answer could not be scored, for there is nothing to compare them with.
 pub(crate) fn assemble(groups: &[&Group], temperature: f64) -> Assembled {
     let mut out = Assembled {
         batch: TokenBatch {
@@ -44,7 +45,10 @@ pub(crate) fn assemble(groups: &[&Group], temperature: f64) -> Assembled {
             temperature,
         },
         rewards: Vec::new(),
-        greedy: groups.iter().map(|g| g.greedy).collect(),
+        greedy: groups
+            .iter()
+            .map(|g| g.greedy.map(|g| g.reward.unwrap_or(0.0)))
+            .collect(),
         steps: Offsets::default(),
         step_rewards: Vec::new(),
         step_tokens: Vec::new(),
@@ -56,8 +60,8 @@ pub(crate) fn assemble(groups: &[&Group], temperature: f64) -> Assembled {
     };
     for group in groups {
         for (i, member) in group.members.iter().enumerate() {
-            let enters = group.rewards.trained[i] && group.rewards.rewards[i].is_some();
-            out.push(member, group.rewards.rewards[i], enters);
+            let reward = group.rewards.rewards[i].filter(|_| !group.lacks_baseline());
+            out.push(member, reward, group.rewards.trained[i] && reward.is_some());
             out.push_steps(group.steps.as_ref().map(|s| s[i].as_slice()));
         }
     }

@@ -30,10 +30,34 @@ pub(crate) struct Group {
     pub(crate) kind: BillKind,
     /// Judged steps of each member, where the estimator asks for them.
     pub(crate) steps: Option<Vec<Vec<JudgedStep>>>,
-    /// Reward of a greedy rollout, where the estimator asks for one.
-    pub(crate) greedy: Option<f64>,
+    /// A greedy rollout, where the estimator asks for one.
+    pub(crate) greedy: Option<Greedy>,
     /// Episodes that failed in the environment.
     pub(crate) n_aborted: usize,
+    /// Tokens they had cost until then.
+    pub(crate) aborted_tokens: usize,
+}
+
+/// What the greedy rollout of a group came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Greedy {
+    /// Its reward; `None` if it was aborted or cannot be scored.
+    pub(crate) reward: Option<f64>,
+    /// Tokens it cost.
+    pub(crate) tokens: usize,
+}
+
+impl Group {
+    /// Tokens that were sampled for this group, whatever became of them.
+    pub(crate) fn tokens(&self) -> u64 {
+        let members: usize = self.outcome.lengths.iter().sum();
+        (members + self.aborted_tokens + self.greedy.map_or(0, |g| g.tokens)) as u64
+    }
+
+    /// True if the greedy answer that was asked for gives no baseline: the group then takes no part in the update.
+    pub(crate) fn lacks_baseline(&self) -> bool {
+        self.greedy.is_some_and(|g| g.reward.is_none())
+    }
 }
 
 /// What generation borrows from the run.
@@ -219,11 +243,8 @@ impl Generator<'_> {
         kind: BillKind,
     ) -> Result<Group, PipelineError> {
         let task = &self.tasks[index];
-        let n_all = members.len();
-        let members: Vec<_> = members
-            .into_iter()
-            .filter(|m| m.stop != StopReason::Aborted)
-            .collect();
+        let (aborted, members): (Vec<_>, Vec<_>) =
+            members.into_iter().partition(|m| m.stop == StopReason::Aborted);
         let scores = self.scores(task, &members);
         let outcome = outcome(index, &members, &scores);
         let mut rewards = GroupRewards::new(self.plan.verifier.name(), scores);
@@ -232,7 +253,6 @@ impl Generator<'_> {
                 .shape(task, &members, &mut rewards, self.memory)
                 .map_err(at(step, "reward shaper"))?;
         }
-        let n_aborted = n_all - members.len();
         let steps = self.judged_steps(task, &members);
         Ok(Group {
             task: index,
@@ -242,7 +262,8 @@ impl Generator<'_> {
             kind,
             steps,
             greedy: None,
-            n_aborted,
+            n_aborted: aborted.len(),
+            aborted_tokens: aborted.iter().map(Trajectory::n_policy_tokens).sum(),
         })
     }
 
@@ -279,8 +300,12 @@ impl Generator<'_> {
         let rolled = roll_out(self.plan.world.as_ref(), self.policy, &requests, &sampling)
             .map_err(at(step, "greedy rollout"))?;
         for (g, members) in chosen.into_iter().zip(rolled) {
-            let scores = self.scores(&self.tasks[groups[g].task], &members);
-            groups[g].greedy = scores.first().copied().flatten();
+            let finished = members.iter().find(|m| m.stop != StopReason::Aborted);
+            groups[g].greedy = Some(Greedy {
+                reward: finished
+                    .and_then(|m| self.plan.verifier.score(&self.tasks[groups[g].task], m).value()),
+                tokens: members.iter().map(Trajectory::n_policy_tokens).sum(),
+            });
         }
         Ok(())
     }

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use groupwise_core::event::{BillKind, EVENT_VERSION, EventSink};
 use groupwise_core::seams::{PolicyError, Symbols};
 use groupwise_core::{
-    Event, GroupOutcome, Key, Learner, Needs, Policy, PromptMemory, PromptSampler, Schedule, State, Stream,
-    Task,
+    Event, GroupOutcome, Key, Learner, Needs, Policy, PromptMemory, PromptSampler, Schedule, Stream, Task,
 };
 use groupwise_recipe::{CompletionLog, Plan, PolicySpec};
 use serde::Serialize;
@@ -99,7 +98,7 @@ pub struct Run<'a> {
     learner: Option<Box<dyn Learner>>,
     sampler: Box<dyn PromptSampler>,
     memory: PromptMemory,
-    schedule: State,
+    learning_rate: Box<dyn Schedule>,
     folder: RunFolder,
     step: u64,
     billed: BTreeMap<BillKind, u64>,
@@ -170,7 +169,7 @@ impl<'a> Run<'a> {
         Ok(Self {
             sampler: plan.recipe.sampler(tasks.len())?,
             memory: PromptMemory::new(tasks.len(), MEMORY_RESULTS),
-            schedule: plan.learning_rate.save(),
+            learning_rate: Box::new(plan.learning_rate),
             plan,
             seed,
             tasks,
@@ -268,8 +267,14 @@ impl<'a> Run<'a> {
         let kept: Vec<&Group> = groups.iter().filter(|g| g.kind != BillKind::Discarded).collect();
         if let Some(learner) = &mut self.learner {
             let progress = self.step as f64 / self.plan.recipe.run.steps as f64;
-            let place = (self.seed, step, progress);
-            update(self.plan, place, &kept, learner.as_mut(), &mut metrics)?;
+            let rate = self.learning_rate.value(progress);
+            update(
+                self.plan,
+                (self.seed, step, rate),
+                &kept,
+                learner.as_mut(),
+                &mut metrics,
+            )?;
         }
         let updated = clock.seconds();
         self.log_groups(step, &groups, sink)?;
@@ -332,7 +337,7 @@ impl<'a> Run<'a> {
         for group in groups {
             let n_rollouts = (group.members.len() + group.n_aborted) as u64;
             *self.billed.entry(group.kind).or_default() += n_rollouts;
-            self.tokens += group.outcome.lengths.iter().sum::<usize>() as u64;
+            self.tokens += group.tokens();
             if group.greedy.is_some() {
                 *self.billed.entry(BillKind::Auxiliary).or_default() += 1;
             }
@@ -400,7 +405,7 @@ impl<'a> Run<'a> {
             tokens: self.tokens,
             sampler: self.sampler.save(),
             memory,
-            schedule: self.schedule.clone(),
+            schedule: self.learning_rate.save(),
             learner: String::new(),
         };
         self.folder.save(state, &bytes)
@@ -420,7 +425,7 @@ impl<'a> Run<'a> {
         };
         self.sampler.load(&state.sampler).map_err(fits)?;
         self.memory.load(&state.memory).map_err(fits)?;
-        self.schedule = state.schedule;
+        self.learning_rate.load(&state.schedule).map_err(fits)?;
         (self.step, self.billed, self.tokens) = (state.step, state.billed, state.tokens);
         Ok(true)
     }

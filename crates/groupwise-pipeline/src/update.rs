@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use groupwise_core::seams::TokenScores;
-use groupwise_core::{DataError, Key, Learner, Needs, Objective, Schedule, Stream, TokenBatch, TokenGrads};
+use groupwise_core::{DataError, Key, Learner, Needs, Objective, Stream, TokenBatch, TokenGrads};
 use groupwise_recipe::Plan;
 
 use crate::assemble::{Assembled, assemble};
@@ -24,10 +24,10 @@ pub(crate) fn needs_reference(plan: &Plan) -> bool {
     plan.kl_penalty.is_some() || (plan.estimator.needs() | plan.objective.needs()).contains(Needs::LOGP_REF)
 }
 
-/// One training step on these groups; `progress` in [0, 1] places it on the learning-rate schedule.
+/// One training step on these groups at a learning rate.
 pub(crate) fn update(
     plan: &Plan,
-    (seed, step, progress): (u64, u64, f64),
+    (seed, step, rate): (u64, u64, f64),
     groups: &[&Group],
     learner: &mut dyn Learner,
     metrics: &mut Metrics,
@@ -55,7 +55,6 @@ pub(crate) fn update(
         .estimate(plan.estimator.as_ref())
         .map_err(at(step, "advantage estimator"))?;
     record_batch(&assembled, metrics);
-    let rate = plan.learning_rate.value(progress);
     metrics.set("learning_rate", rate);
     let mut totals = Totals::default();
     for iteration in 0..run.num_iterations {

@@ -26,7 +26,7 @@ pub(crate) fn config() -> TransformerConfig {
         num_attention_heads: 4,
         num_key_value_heads: 2,
         max_position_embeddings: 80,
-        initializer_range: 0.3,
+        initializer_range: Some(0.3),
         ..TransformerConfig::default()
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::common::{Tabular, plan, recipe, run};
-use groupwise_core::Event;
 use groupwise_core::event::BillKind;
+use groupwise_core::seams::Score;
+use groupwise_core::{Event, Task, Trajectory, Verifier};
 
 const FACTORY: Tabular = Tabular {
     learner: true,
@@ -266,10 +267,65 @@ fn a_filter_that_admits_nothing_is_an_error_with_numbers() {
 #[test]
 fn remax_bills_its_greedy_rollouts() {
     let events = events(&recipe("[advantage.remax]\n"));
-    let Some(Event::Finish { billed, .. }) = events.last() else {
+    let Some(Event::Finish { billed, tokens, .. }) = events.last() else {
         panic!("no finish")
     };
     assert_eq!(billed[&BillKind::Auxiliary], 12 * 6);
+    let of_members = |events: &[Event]| -> u64 {
+        let length = |e: &Event| match e {
+            Event::Group { lengths, .. } => lengths.iter().sum::<usize>() as u64,
+            _ => 0,
+        };
+        events.iter().map(length).sum()
+    };
+    let greedy = tokens - of_members(&events);
+    assert!(greedy >= 12 * 6, "every greedy answer costs a token: {greedy}");
+    let plain = self::events(&recipe(""));
+    let Some(Event::Finish { tokens, .. }) = plain.last() else {
+        panic!("no finish")
+    };
+    assert_eq!(*tokens, of_members(&plain));
+}
+
+/// Cannot score answers to every second task: the greedy one, or all of them.
+#[derive(Debug)]
+struct Choosy {
+    inner: Box<dyn Verifier>,
+    all: bool,
+}
+
+impl Verifier for Choosy {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+    fn score(&self, task: &Task, trajectory: &Trajectory) -> Score {
+        let greedy = trajectory.sample == u64::from(u32::MAX);
+        if trajectory.task.is_multiple_of(2) && (self.all || greedy) {
+            return Score::Unscorable("no number".into());
+        }
+        self.inner.score(task, trajectory)
+    }
+}
+
+#[test]
+fn a_group_whose_greedy_answer_cannot_be_scored_is_left_out_and_billed() {
+    let outcome = |unscorable: Option<bool>| {
+        let mut plan = plan(&recipe("[advantage.remax]\n").replace("steps = 12", "steps = 1"));
+        if let Some(all) = unscorable {
+            let inner = plan.verifier;
+            plan.verifier = Box::new(Choosy { inner, all });
+        }
+        let (runs, mut heard) = (tempfile::tempdir().expect("a folder"), Vec::new());
+        run(&plan, runs.path(), usize::MAX, &mut heard, &FACTORY).expect("a run");
+        let Some(Event::Finish { billed, weights, .. }) = heard.pop() else {
+            panic!("no finish")
+        };
+        (billed[&BillKind::Auxiliary], weights)
+    };
+    let (scored, greedy, all) = (outcome(None), outcome(Some(false)), outcome(Some(true)));
+    assert_ne!(scored.1, greedy.1);
+    assert_eq!(greedy, all, "as if none of the group's answers could be scored");
+    assert_eq!(greedy.0, 6);
 }
 
 #[test]
