@@ -21,6 +21,7 @@
 //!
 //! [`Experiment::from_file`] reads and checks everything; [`Recipe::plan`] builds the parts of one run.
 
+mod catalogue;
 mod error;
 mod experiment;
 mod explain;
@@ -29,6 +30,7 @@ mod merge;
 mod plan;
 mod recipe;
 
+pub use catalogue::catalogue;
 pub use error::RecipeError;
 pub use experiment::{AblationConfig, Arm, Claim, Direction, Experiment};
 pub use explain::explain;

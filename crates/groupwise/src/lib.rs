@@ -39,3 +39,6 @@ pub use groupwise_rollout as rollout;
 pub use groupwise_sampler as sampler;
 pub use groupwise_stats as stats;
 pub use groupwise_tabular as tabular;
+
+#[doc = include_str!("../../../docs/methods.md")]
+pub mod methods {}

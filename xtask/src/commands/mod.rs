@@ -4,6 +4,8 @@ mod bench;
 mod ci;
 mod conform;
 mod forward;
+mod generated;
+mod methods;
 mod papers;
 mod tidy;
 
@@ -34,6 +36,8 @@ pub(crate) enum Command {
     Ci(ci::Args),
     /// Regenerate the table of papers in docs/papers.md.
     Papers(papers::Args),
+    /// Regenerate the list of methods in docs/methods.md.
+    Methods(methods::Args),
     /// Criterion benches and whole-pipeline throughput.
     Bench(bench::Args),
 }
@@ -51,6 +55,7 @@ impl Command {
             Self::Tidy(args) => tidy::run(&args),
             Self::Ci(args) => ci::run(&args),
             Self::Papers(args) => papers::run(&args),
+            Self::Methods(args) => methods::run(&args),
             Self::Bench(args) => bench::run(&args),
         }
     }
