@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use groupwise_core::event::BillKind;
-use groupwise_core::seams::{PolicyError, Rendered, Sampling};
+use groupwise_core::seams::{PolicyError, Rendered, Sampling, Surveyed};
 use groupwise_core::{
     GroupOutcome, GroupRewards, JudgedStep, Key, Needs, Policy, PromptMemory, PromptSampler, StopReason,
     Stream, Task, Trajectory,
@@ -74,6 +74,12 @@ pub(crate) struct Generator<'a> {
     pub(crate) greedy: bool,
 }
 
+/// Results of a survey: one group for each task of the pool, none of them trained on.
+pub(crate) struct Survey {
+    pub(crate) groups: Vec<Group>,
+    pub(crate) results: Vec<Surveyed>,
+}
+
 /// Groups of a step or of one batch of it, in generation order; refused ones are marked as discarded.
 pub(crate) struct Generated {
     pub(crate) groups: Vec<Group>,
@@ -125,6 +131,46 @@ impl Generator<'_> {
             self.greedy_rewards(step, &mut out.groups)?;
         }
         Ok(out)
+    }
+
+    /// Rolls out every task of the pool for the sampler, if it asks for that before this step.
+    pub(crate) fn survey(&mut self, step: u64) -> Result<Option<Survey>, PipelineError> {
+        let Some(n_samples) = self.sampler.survey(step) else {
+            return Ok(None);
+        };
+        let kind = if step == 1 {
+            BillKind::StartUp
+        } else {
+            BillKind::Refresh
+        };
+        let requests: Vec<_> = self
+            .tasks
+            .iter()
+            .enumerate()
+            .map(|(index, task)| {
+                let mut asked = request(self.seed, step, index, task, Rendered::plain(), n_samples, 0);
+                asked.policy_key = Key::new(self.seed, Stream::Auxiliary)
+                    .step(step)
+                    .named("survey", 0);
+                asked
+            })
+            .collect();
+        let sampling = self.sampling(false);
+        let rolled = roll_out(self.plan.world.as_ref(), self.policy, &requests, &sampling)
+            .map_err(at(step, "survey"))?;
+        let mut survey = Survey {
+            groups: Vec::new(),
+            results: Vec::new(),
+        };
+        for (index, members) in rolled.into_iter().enumerate() {
+            let group = self.judge(step, index, members, kind)?;
+            survey.results.push(Surveyed {
+                outcome: group.outcome.clone(),
+                completions: group.members.iter().map(|m| m.completion.clone()).collect(),
+            });
+            survey.groups.push(group);
+        }
+        Ok(Some(survey))
     }
 
     fn sampling(&self, greedy: bool) -> Sampling {

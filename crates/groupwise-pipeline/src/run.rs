@@ -259,6 +259,7 @@ impl<'a> Run<'a> {
     fn train_step(&mut self, sink: &mut dyn EventSink, clock: &dyn Clock) -> Result<(), PipelineError> {
         let step = self.step + 1;
         let begun = clock.seconds();
+        self.survey(step, sink)?;
         let generation = self.generate(step)?;
         let generated = clock.seconds();
         let mut metrics = Metrics::default();
@@ -300,12 +301,32 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// Rollouts of the whole pool, where the sampler asks for them before this step.
+    fn survey(&mut self, step: u64, sink: &mut dyn EventSink) -> Result<(), PipelineError> {
+        let Some(survey) = self.generator(false).survey(step)? else {
+            return Ok(());
+        };
+        self.log_groups(step, &survey.groups, sink)?;
+        let learned = self.sampler.observe_survey(step, &survey.results);
+        learned.map_err(at(step, "prompt sampler"))?;
+        let outcomes: Vec<GroupOutcome> = survey.results.into_iter().map(|r| r.outcome).collect();
+        let remembered = self.memory.observe(step, &outcomes);
+        remembered.map_err(at(step, "prompt memory"))
+    }
+
     /// Prompts, rollouts and verdicts of a step.
     fn generate(&mut self, step: u64) -> Result<Generated, PipelineError> {
-        let run = &self.plan.recipe.run;
-        let allowance = run.max_rollouts.unwrap_or(u64::MAX) - self.rollouts();
         let greedy = self.plan.estimator.needs().contains(Needs::GREEDY_REWARDS);
-        let generator = Generator {
+        self.generator(greedy).run(step)
+    }
+
+    fn generator(&mut self, greedy: bool) -> Generator<'_> {
+        let run = &self.plan.recipe.run;
+        let allowance = run
+            .max_rollouts
+            .unwrap_or(u64::MAX)
+            .saturating_sub(self.rollouts());
+        Generator {
             plan: self.plan,
             tasks: &self.tasks,
             seed: self.seed,
@@ -314,8 +335,7 @@ impl<'a> Run<'a> {
             policy: self.policy.as_mut(),
             allowance,
             greedy,
-        };
-        generator.run(step)
+        }
     }
 
     /// Shows the groups of a step to whatever has memory, discarded ones included.

@@ -3,19 +3,20 @@
 //!
 //! | folder | seam | parts |
 //! |---|---|---|
-//! | [`samplers`] | [`PromptSampler`](groupwise_core::PromptSampler) | `shuffled`, `uniform`, `vade` |
+//! | [`samplers`] | [`PromptSampler`](groupwise_core::PromptSampler) | `shuffled`, `uniform`, `vade`, `cures`, `vas` |
 //! | [`allocators`] | [`BudgetAllocator`](groupwise_core::BudgetAllocator) | `uniform`, `knapsack`, `square-root` |
 //! | [`filters`] | [`GroupFilter`](groupwise_core::GroupFilter) | `none`, `dynamic-sampling` |
 //! | [`scaffolds`] | [`Scaffold`](groupwise_core::Scaffold) | `plain` |
 //!
 //! The blocks they share: [`success`] (what is known of a prompt's success rate), [`score`] (how much a prompt
-//! of that rate can teach), [`topk`] (selection) and [`apportion`] (splitting whole rollouts).
+//! of that rate can teach), [`topk`] and [`weighted`] (selection), [`diversity`] (how different the answers of a group are) and [`apportion`] (splitting whole rollouts).
 //!
 //! Randomness comes from keys only, and every stateful part saves and loads all it remembers: a resumed run
 //! chooses what an uninterrupted one would have chosen, bit for bit.
 
 pub mod allocators;
 pub mod apportion;
+pub mod diversity;
 pub mod filters;
 mod power;
 pub mod quantile;
@@ -24,6 +25,7 @@ pub mod scaffolds;
 pub mod score;
 pub mod success;
 pub mod topk;
+pub mod weighted;
 
 pub use allocators::{AllocatorContext, AllocatorSpec};
 pub use filters::FilterSpec;

@@ -3,9 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use groupwise_core::seams::Surveyed;
 use groupwise_core::{GroupOutcome, Key, PromptSampler, Stream};
+use groupwise_sampler::samplers::cures::{CuresMode, sampling};
 use groupwise_sampler::samplers::vade::draw_rates;
 use groupwise_sampler::success::{Decay, SuccessStats};
+use groupwise_sampler::weighted::{WeightedSampler, without_replacement};
 use groupwise_sampler::{SamplerContext, SamplerSpec};
 use statrs::distribution::{Beta, ChiSquared, ContinuousCDF};
 
@@ -169,4 +172,79 @@ fn tasks_of_equal_counts_are_chosen_equally_often() {
         *counts.entry(sampler.next(1, key(step)).unwrap()).or_insert(0) += 1;
     }
     check_equally_likely("equal posteriors", &counts, 4);
+}
+
+/// Fails if the counts do not follow these probabilities.
+fn check_follows(name: &str, counts: &[u32], probabilities: &[f64]) {
+    let total: f64 = counts.iter().map(|c| f64::from(*c)).sum();
+    let cell = |(count, p): (&u32, &f64)| {
+        assert!(total * p >= 20.0, "{name}: too few draws");
+        (f64::from(*count) - total * p).powi(2) / (total * p)
+    };
+    let chi: f64 = counts.iter().zip(probabilities).map(cell).sum();
+    let limit = ChiSquared::new((counts.len() - 1) as f64)
+        .unwrap()
+        .inverse_cdf(1.0 - ALPHA);
+    assert!(chi < limit, "{name}: chi-square {chi} above {limit}");
+}
+
+#[test]
+fn gumbel_keys_draw_one_after_the_other_in_proportion() {
+    let weights = [1.0, 2.0, 3.0, 4.0];
+    let logs = weights.map(f64::ln);
+    let (mut counts, mut probabilities) = (vec![0; 16], vec![0.0; 16]);
+    for step in 0..20_000 {
+        let pair = without_replacement(&[0, 1, 2, 3], &logs, 2, key(step)).unwrap();
+        counts[4 * pair[0] + pair[1]] += 1;
+    }
+    for i in 0..4 {
+        for j in (0..4).filter(|j| *j != i) {
+            probabilities[4 * i + j] = weights[i] / 10.0 * weights[j] / (10.0 - weights[i]);
+        }
+    }
+    assert!(
+        (0..4).all(|i| counts[5 * i] == 0),
+        "a task stood twice in a batch"
+    );
+    let kept: Vec<usize> = (0..16).filter(|c| c % 5 != 0).collect();
+    let pick = |cells: &[usize]| {
+        (
+            cells.iter().map(|c| counts[*c]).collect::<Vec<u32>>(),
+            cells.iter().map(|c| probabilities[*c]).collect::<Vec<f64>>(),
+        )
+    };
+    let (counts, probabilities) = pick(&kept);
+    check_follows("pairs", &counts, &probabilities);
+}
+
+#[test]
+fn cures_draws_follow_its_probabilities() {
+    let mut sampler = build(r#"{"cures": {"temperature": 0.2}}"#, 5);
+    let surveyed = |task: usize| Surveyed {
+        outcome: GroupOutcome {
+            task,
+            rewards: (0..4).map(|i| Some(f64::from(u8::from(i < task)))).collect(),
+            lengths: vec![1; 4],
+        },
+        completions: vec![vec![]; 4],
+    };
+    sampler.observe_survey(1, &[0, 1, 2, 3, 4].map(surveyed)).unwrap();
+    let mut counts = vec![0; 5];
+    for step in 1..=10_000 {
+        counts[sampler.next(1, key(step)).unwrap()[0]] += 1;
+    }
+    let table = sampling(&[0, 1, 2, 3, 4], &[4; 5], CuresMode::Paper, 0.2).unwrap();
+    check_follows("cures", &counts, &table.probabilities);
+}
+
+#[test]
+fn draws_with_replacement_follow_the_weights() {
+    let weights = [0.5, 0.0, 1.5, 2.0];
+    let sampler = WeightedSampler::new(&weights).unwrap();
+    let mut counts = vec![0; 4];
+    for step in 0..10_000 {
+        counts[sampler.draw(key(step).uniform())] += 1;
+    }
+    assert_eq!(counts.remove(1), 0);
+    check_follows("weighted", &counts, &[0.125, 0.375, 0.5]);
 }

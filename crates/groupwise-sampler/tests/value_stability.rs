@@ -68,6 +68,18 @@ fn vade_batches_are_pinned() {
 }
 
 #[test]
+fn cures_and_vas_batches_are_pinned() {
+    assert_eq!(
+        batches(r#"{"cures": {}}"#, 3),
+        [[2, 7, 0], [6, 5, 1], [6, 0, 7], [5, 4, 2]]
+    );
+    assert_eq!(
+        batches(r#"{"vas": {}}"#, 4),
+        [[3, 3, 5, 0], [7, 4, 4, 3], [2, 1, 1, 7], [6, 1, 6, 2]]
+    );
+}
+
+#[test]
 fn beta_draws_are_pinned() {
     let decay = Decay::new(0.2, 0.999).unwrap();
     let stats = SuccessStats::from_counts(vec![0.0, 2.7, 9.0, 0.1], vec![0.0, 5.3, 0.2, 8.4], decay).unwrap();

@@ -5,8 +5,10 @@
 //! parameters, so that a case which sets an unknown one fails instead of passing by luck.
 
 mod baselines;
+mod cures;
 mod knapsack_rl;
 mod vade;
+mod vas;
 
 use crate::{Answer, Case, Fault};
 
@@ -18,6 +20,8 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("baselines", baselines::run),
     ("knapsack-rl", knapsack_rl::run),
     ("vade", vade::run),
+    ("cures", cures::run),
+    ("vas", vas::run),
 ];
 
 /// The adapter of a slug.

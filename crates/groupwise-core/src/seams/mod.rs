@@ -36,6 +36,6 @@ pub use policy::{
     Continuation, Learner, Member, Policy, PolicyError, Prefix, Sampling, StepReport, TokenLoss, TokenScores,
 };
 pub use reward::{RewardShaper, Score, Verifier};
-pub use sampler::PromptSampler;
+pub use sampler::{PromptSampler, Surveyed};
 pub use scaffold::{Rendered, Scaffold};
 pub use schedule::Schedule;

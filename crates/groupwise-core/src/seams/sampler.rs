@@ -3,12 +3,22 @@ use crate::error::DataError;
 use crate::key::Key;
 use crate::trajectory::GroupOutcome;
 
+/// Results of one task in a survey: rollouts that a sampler asked for and nothing is trained on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Surveyed {
+    /// Scores and lengths.
+    pub outcome: GroupOutcome,
+    /// Tokens of each member, in the order of the scores.
+    pub completions: Vec<Vec<u32>>,
+}
+
 /// Chooses the prompts of a batch.
 ///
 /// *Implementers*: draws come from the key only; `save` and `load` carry all memory, so that a resumed run
 /// chooses what an uninterrupted one would have chosen.
-/// *Called* by the pipeline: `next` before each generation batch (several times per step when a filter refills,
-/// each with its own key), `observe` once per training step with every group rolled out in it.
+/// *Called* by the pipeline: at the start of a training step `survey`, and where it asks for rollouts
+/// `observe_survey` with their results (they are billed); `next` before each generation batch (several times per step
+/// when a filter refills, each with its own key); `observe` once per training step with every group rolled out in it.
 ///
 /// # Example
 /// ```
@@ -53,6 +63,23 @@ pub trait PromptSampler: std::fmt::Debug + Send {
     /// # Errors
     /// A task outside the pool, rewards the method cannot use.
     fn observe(&mut self, step: u64, outcomes: &[GroupOutcome]) -> Result<(), DataError>;
+
+    /// Rollouts of *every* task of the pool that this sampler needs before the batch of `step` (from 1) is chosen.
+    ///
+    /// They are billed as start-up before the first step and as refreshes later.
+    fn survey(&self, step: u64) -> Option<u32> {
+        let _ = step;
+        None
+    }
+
+    /// Learns from a survey.
+    ///
+    /// # Errors
+    /// As [`PromptSampler::observe`].
+    fn observe_survey(&mut self, step: u64, results: &[Surveyed]) -> Result<(), DataError> {
+        let _ = (step, results);
+        Ok(())
+    }
 
     /// All memory.
     fn save(&self) -> State;

@@ -18,6 +18,8 @@ fn recipes() -> Vec<String> {
     vec![
         recipe(""),
         recipe("[sampler.vade]\n[allocator.knapsack]"),
+        recipe("[sampler.vas]\nrefresh_every = 4\nrollouts = 2\n[allocator.square-root]"),
+        recipe("[sampler.cures]\nreplacement = \"epoch\"\n"),
         recipe("[filter.dynamic-sampling]\nmax_gen_batches = 50\n"),
     ]
 }

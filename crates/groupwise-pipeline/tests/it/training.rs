@@ -329,6 +329,39 @@ fn a_group_whose_greedy_answer_cannot_be_scored_is_left_out_and_billed() {
 }
 
 #[test]
+fn a_survey_of_the_pool_is_billed_and_logged() {
+    let events = events(&recipe("[sampler.vas]\nrefresh_every = 5\nrollouts = 2\n"));
+    let Some(Event::Finish { billed, rollouts, .. }) = events.last() else {
+        panic!("no finish")
+    };
+    // 30 tasks twice, before step 1 and at steps 5 and 10; 6 groups of 4 in each of 12 steps.
+    assert_eq!(billed[&BillKind::StartUp], 60);
+    assert_eq!(billed[&BillKind::Refresh], 120);
+    assert_eq!(billed[&BillKind::Train], 12 * 6 * 4);
+    assert_eq!(*rollouts, billed.values().sum::<u64>());
+    let count = |kind: BillKind, step: u64| {
+        let is = |e: &&Event| matches!(e, Event::Group { step: s, kind: k, .. } if *s == step && *k == kind);
+        events.iter().filter(is).count()
+    };
+    assert_eq!(count(BillKind::StartUp, 1), 30);
+    assert_eq!(
+        (count(BillKind::Refresh, 5), count(BillKind::Refresh, 6)),
+        (30, 0)
+    );
+    assert_eq!(steps(&events)[0]["coverage"], 1.0, "everything was seen");
+}
+
+#[test]
+fn cures_starts_from_rollouts_of_every_task() {
+    let events = events(&recipe("[sampler.cures]\n[allocator.square-root]\n"));
+    let Some(Event::Finish { billed, .. }) = events.last() else {
+        panic!("no finish")
+    };
+    assert_eq!(billed[&BillKind::StartUp], 30 * 4);
+    assert!(!billed.contains_key(&BillKind::Refresh));
+}
+
+#[test]
 fn a_kl_penalty_in_the_reward_holds_the_policy_back() {
     let with = |beta: &str| {
         let text = recipe("").replace(

@@ -122,6 +122,61 @@ pub fn standard_deviation(f: f64) -> f64 {
     (f * (1.0 - f)).max(0.0).sqrt()
 }
 
+/// Standard deviation of what one rollout of a prompt adds to the policy gradient, from measured gradient norms.
+///
+/// # Formula
+/// `sigma^2 = f (1-f)^2 mean(c^2) + f^2 (1-f) mean(w^2) - f^2 (1-f)^2 (mean(c) - mean(w))^2` with f the share of right
+/// rollouts, c and w the norms of right and wrong ones; a mean over no rollout is 0.
+///
+/// # Edge cases
+/// Equal norms g: `g sqrt(f (1 - f))`.  All right or all wrong: 0.
+///
+/// # Errors
+/// More right rollouts than there are, no rollout, a norm that is negative or not finite.
+///
+/// # Example
+/// ```
+/// use groupwise_sampler::allocators::square_root::gradient_deviation;
+/// let sigma = gradient_deviation(&[3.0], &[1.0, 2.0, 1.0])?;
+/// assert!((sigma - 1.1232625).abs() < 1e-6);
+/// # Ok::<(), groupwise_core::DataError>(())
+/// ```
+pub fn gradient_deviation(right: &[f64], wrong: &[f64]) -> Result<f64, DataError> {
+    let n = right.len() + wrong.len();
+    if n == 0 {
+        return Err(DataError::value("prompt", "has no rollout"));
+    }
+    if let Some(norm) = right.iter().chain(wrong).find(|g| !(**g >= 0.0 && g.is_finite())) {
+        return Err(DataError::value(
+            "gradient norm",
+            format!("{norm} is not a finite number >= 0"),
+        ));
+    }
+    let moments = |norms: &[f64]| -> (f64, f64) {
+        let count = norms.len().max(1) as f64;
+        let square = norms.iter().map(|g| g * g).sum::<f64>() / count;
+        (norms.iter().sum::<f64>() / count, square)
+    };
+    let f = right.len() as f64 / n as f64;
+    let ((mean_right, square_right), (mean_wrong, square_wrong)) = (moments(right), moments(wrong));
+    let variance = f * (1.0 - f).powi(2) * square_right + f * f * (1.0 - f) * square_wrong
+        - (f * (1.0 - f) * (mean_right - mean_wrong)).powi(2);
+    // Cauchy-Schwarz keeps it from being negative; rounding does not.
+    Ok(variance.max(0.0).sqrt())
+}
+
+/// The authors' rounding: each size `budget * w_i / sum` to the nearest whole number, halves to the even one.
+///
+/// The sizes need not add up to the budget; kept to reproduce released numbers.
+///
+/// # Errors
+/// As [`shares`](crate::weighted::shares).
+pub fn nearest_even(weights: &[f64], budget: u32) -> Result<Vec<u32>, DataError> {
+    let shares = crate::weighted::shares(weights)?;
+    let size = |share: &f64| (f64::from(budget) * share).round_ties_even() as u32;
+    Ok(shares.iter().map(size).collect())
+}
+
 /// `n_low` for every prompt, and the rest of the budget in proportion to `weights`.
 ///
 /// # Errors
@@ -190,7 +245,42 @@ mod tests {
         assert_eq!(split(&[0.0, 0.0, 0.0], 10, 2), Ok(vec![4, 3, 3]));
     }
 
+    #[test]
+    fn measured_norms_that_cannot_be_are_refused() {
+        let text = |right: &[f64], wrong: &[f64]| gradient_deviation(right, wrong).unwrap_err().to_string();
+        assert_eq!(text(&[], &[]), "prompt: has no rollout");
+        assert_eq!(
+            text(&[1.0], &[-1.0]),
+            "gradient norm: -1 is not a finite number >= 0"
+        );
+        assert_eq!(gradient_deviation(&[1.0, 2.0], &[]), Ok(0.0));
+        assert_eq!(gradient_deviation(&[], &[3.0]), Ok(0.0));
+    }
+
+    #[test]
+    fn released_rounding_goes_to_the_even_number_and_misses_the_budget() {
+        assert_eq!(nearest_even(&[1.0, 1.0, 1.0], 8), Ok(vec![3, 3, 3]));
+        assert_eq!(nearest_even(&[1.0, 3.0], 10), Ok(vec![2, 8]), "2.5 and 7.5");
+    }
+
     proptest! {
+        #[test]
+        fn equal_norms_give_the_deviation_of_the_reward(n_right in 0usize..8, n_wrong in 1usize..8, g in 0.1..9.0f64) {
+            let sigma = gradient_deviation(&vec![g; n_right], &vec![g; n_wrong])?;
+            let f = n_right as f64 / (n_right + n_wrong) as f64;
+            prop_assert!((sigma - g * standard_deviation(f)).abs() < 1e-9);
+        }
+
+        #[test]
+        fn scaling_all_norms_scales_the_deviation(
+            right in prop::collection::vec(0.0..5.0f64, 0..6), wrong in prop::collection::vec(0.0..5.0f64, 1..6),
+            scale in 0.1..10.0f64,
+        ) {
+            let by = |norms: &[f64]| norms.iter().map(|g| g * scale).collect::<Vec<_>>();
+            let (plain, scaled) = (gradient_deviation(&right, &wrong)?, gradient_deviation(&by(&right), &by(&wrong))?);
+            prop_assert!((scaled - scale * plain).abs() < 1e-6);
+        }
+
         #[test]
         fn split_sums_to_the_budget_above_the_floor(
             rates in prop::collection::vec(0.0..=1.0f64, 1..30), n_low in 0u32..4, extra in 0u32..200,

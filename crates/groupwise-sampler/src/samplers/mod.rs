@@ -5,9 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use groupwise_core::PromptSampler;
 
+pub mod cures;
 pub mod shuffled;
 pub mod uniform;
 pub mod vade;
+pub mod vas;
 
 /// What building a sampler needs besides its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +29,10 @@ registry! {
         Uniform = "uniform": uniform::UniformConfig,
         /// Thompson sampling of the most informative prompts.
         Vade = "vade": vade::VadeConfig,
+        /// Boltzmann draws by the standard deviation of the reward.
+        Cures = "cures": cures::CuresConfig,
+        /// Part of the batch in proportion to variance and diversity, the rest uniform.
+        Vas = "vas": vas::VasConfig,
     }
 }
 
