@@ -1,7 +1,7 @@
 //! Advantage estimators: the rewards of an update batch to advantages per trajectory or per token.
 //!
 //! Every named estimator is one file of [`estimators`] and stands in [`AdvantageSpec`], the closed list that
-//! recipes choose from.  They share four blocks, which are public because other crates build on them:
+//! recipes choose from.  They share these blocks, which are public because other crates build on them:
 //!
 //! | block | holds |
 //! |---|---|
@@ -10,21 +10,28 @@
 //! | [`returns`] | token rewards, returns to go, generalized advantage estimation |
 //! | [`whitening`] | whitening over the tokens of a batch |
 //! | [`broadcast`] | one advantage per trajectory to one per token |
+//! | [`multiplier`] | one factor per prompt on the advantages of its group |
+//! | [`clauses`] | clauses of a text and their word counts |
 //!
 //! All of it is pure: no generator, no clock, no I/O; `f64` throughout; an unscorable member gets 0 and changes
 //! nobody else's advantage.
 
 pub mod broadcast;
+pub mod clauses;
 pub mod dialect;
 pub mod estimators;
 pub mod group_relative;
 mod inputs;
+pub mod multiplier;
 pub mod returns;
+#[cfg(test)]
+mod testing;
 pub mod whitening;
 
 pub use broadcast::spread_to_tokens;
 pub use dialect::Dialect;
 pub use estimators::AdvantageSpec;
 pub use group_relative::{GroupRelative, GroupRelativeConfig, ScaleRewards, Singleton, ZeroSpread};
+pub use multiplier::scale_groups;
 pub use returns::{Gae, KlPenalty, MaskedTokens, discounted_returns, gae, sequence_kl, token_rewards};
 pub use whitening::whiten;

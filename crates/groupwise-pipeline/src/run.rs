@@ -269,7 +269,14 @@ impl<'a> Run<'a> {
         if let Some(learner) = &mut self.learner {
             let progress = self.step as f64 / self.plan.recipe.run.steps as f64;
             let place = (self.seed, step, progress);
-            update(self.plan, place, &kept, learner.as_mut(), &mut metrics)?;
+            update(
+                self.plan,
+                place,
+                &kept,
+                &self.tasks,
+                learner.as_mut(),
+                &mut metrics,
+            )?;
         }
         let updated = clock.seconds();
         self.log_groups(step, &groups, sink)?;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use groupwise_core::seams::TokenScores;
-use groupwise_core::{DataError, Key, Learner, Needs, Objective, Schedule, Stream, TokenBatch, TokenGrads};
+use groupwise_core::{
+    DataError, Key, Learner, Needs, Objective, Schedule, Stream, Task, TokenBatch, TokenGrads,
+};
 use groupwise_recipe::Plan;
 
 use crate::assemble::{Assembled, assemble};
@@ -24,11 +26,13 @@ pub(crate) fn needs_reference(plan: &Plan) -> bool {
     plan.kl_penalty.is_some() || (plan.estimator.needs() | plan.objective.needs()).contains(Needs::LOGP_REF)
 }
 
-/// One training step on these groups; `progress` in [0, 1] places it on the learning-rate schedule.
+/// One training step on these groups of the pool `tasks`; `progress` in [0, 1] places it on the learning-rate
+/// schedule.
 pub(crate) fn update(
     plan: &Plan,
     (seed, step, progress): (u64, u64, f64),
     groups: &[&Group],
+    tasks: &[Task],
     learner: &mut dyn Learner,
     metrics: &mut Metrics,
 ) -> Result<(), PipelineError> {
@@ -51,8 +55,9 @@ pub(crate) fn update(
         let penalties = assembled.penalize(penalty).map_err(at(step, "kl penalty"))?;
         metrics.set("rewards/kl_penalty/mean", -mean(&penalties));
     }
+    let tasks: Vec<&Task> = groups.iter().map(|g| &tasks[g.task]).collect();
     assembled
-        .estimate(plan.estimator.as_ref())
+        .estimate(plan.estimator.as_ref(), &tasks)
         .map_err(at(step, "advantage estimator"))?;
     record_batch(&assembled, metrics);
     let rate = plan.learning_rate.value(progress);

@@ -5,7 +5,10 @@
 //! parameters, so that a case which sets an unknown one fails instead of passing by luck.
 
 mod baselines;
+mod dr_irl;
 mod knapsack_rl;
+mod replies;
+mod seed_grpo;
 mod vade;
 
 use crate::{Answer, Case, Fault};
@@ -18,6 +21,8 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("baselines", baselines::run),
     ("knapsack-rl", knapsack_rl::run),
     ("vade", vade::run),
+    ("seed-grpo", seed_grpo::run),
+    ("dr-irl", dr_irl::run),
 ];
 
 /// The adapter of a slug.
