@@ -7,9 +7,14 @@
 mod baselines;
 mod dr_irl;
 mod knapsack_rl;
+mod open_rs;
+mod relative;
 mod replies;
 mod seed_grpo;
+mod uav_vl_r1;
+mod unlikeliness;
 mod vade;
+mod video_com;
 
 use crate::{Answer, Case, Fault};
 
@@ -23,6 +28,10 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("vade", vade::run),
     ("seed-grpo", seed_grpo::run),
     ("dr-irl", dr_irl::run),
+    ("unlikeliness", unlikeliness::run),
+    ("open-rs", open_rs::run),
+    ("video-com", video_com::run),
+    ("uav-vl-r1", uav_vl_r1::run),
 ];
 
 /// The adapter of a slug.
