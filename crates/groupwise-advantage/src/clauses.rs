@@ -90,6 +90,8 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
         #[test]
         fn cosines_are_symmetric_in_0_to_1_and_1_with_oneself(a in "[abC ,]{0,8}", b in "[abC ,]{0,8}") {
             let (a, b) = (WordCounts::of(&a), WordCounts::of(&b));

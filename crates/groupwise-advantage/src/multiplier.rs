@@ -59,6 +59,8 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
         #[test]
         fn sign_order_and_sum_zero_are_kept(
             a in prop::collection::vec(-3.0..3.0f64, 1..6), factor in 0.01..5.0f64,

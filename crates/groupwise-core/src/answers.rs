@@ -219,6 +219,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
         #[test]
         fn equal_answers_share_a_cluster_and_others_do_not(answers in answers()) {
             let clusters = AnswerClusters::of(answers.clone());

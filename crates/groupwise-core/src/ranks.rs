@@ -61,6 +61,8 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
         #[test]
         fn ranks_count_the_smaller_values(x in prop::collection::vec(-3i32..3, 0..12)) {
             let x: Vec<f64> = x.into_iter().map(f64::from).collect();

@@ -292,6 +292,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
         #[test]
         fn the_stage_never_falls_and_changes_at_boundaries_only(boundaries in boundaries(), step in 0u64..60) {
             let schedule = schedule(&boundaries, StageMode::Replace);

@@ -167,6 +167,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
         #[test]
         fn it_is_the_formula_written_out(
             rewards in prop::collection::vec(0.0..2.0f64, 2..8), threshold in 0.0..2.0f64, eps in 0.0..0.1f64,

@@ -225,6 +225,8 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
         #[test]
         fn clamped_rewards_lie_in_their_bounds_and_never_rise_with_length(n in 0usize..300, max_len in 1usize..200) {
             let config = CosineLengthConfig { max_len, ..Default::default() };

@@ -174,6 +174,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
         #[test]
         fn with_the_recipe_a_right_answer_beats_a_wrong_one_of_the_same_format(
             right in 0usize..1500, wrong in 0usize..1500, tagged in any::<bool>(),

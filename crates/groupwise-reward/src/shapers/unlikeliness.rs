@@ -298,6 +298,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
         #[test]
         fn wrong_answers_keep_0_and_right_ones_stay_in_0_to_1_ordered_by_rarity(
             (rewards, logp) in groups(), config in configs(),
@@ -340,12 +342,20 @@ mod tests {
         }
 
         #[test]
-        fn a_lone_success_is_discounted_alone((rewards, logp) in groups(), config in configs()) {
-            // Whatever its rank, it stays above the wrong ones, so that normalized advantages are GRPO's.
-            let out = shaped(&config, &rewards, &logp);
-            let right = rewards.iter().filter(|r| **r == Some(1.0)).count();
-            let raised = out.iter().flatten().filter(|r| **r > 0.0).count();
-            prop_assert!(config.penalty >= 1.0 - 1e-9 || raised == right);
+        fn a_lone_success_has_grpos_advantages_whatever_its_rank(
+            logp in prop::collection::vec(-9.0..0.0f64, 2..9), at in 0usize..9, config in configs(),
+        ) {
+            let mut rewards = vec![Some(0.0); logp.len()];
+            rewards[at % logp.len()] = Some(1.0);
+            let config = UnlikelinessConfig { penalty: 0.9 * config.penalty, ..config };
+            let standardized = |rewards: &[Option<f64>]| -> Vec<f64> {
+                let scored: Vec<f64> = rewards.iter().flatten().copied().collect();
+                let (mean, std) = (stats::mean(&scored), stats::sample_std(&scored));
+                scored.iter().map(|r| (r - mean) / std).collect()
+            };
+            for (a, b) in standardized(&rewards).iter().zip(standardized(&shaped(&config, &rewards, &logp))) {
+                prop_assert!((a - b).abs() < 1e-9);
+            }
         }
     }
 

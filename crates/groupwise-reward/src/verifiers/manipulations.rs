@@ -53,7 +53,7 @@ pub fn parse_manipulations(text: &str) -> Manipulations {
             current = numbers.last().copied().or(current);
             out.frames.extend(numbers);
         }
-        let forms: [fn(&str) -> Option<Vec<u64>>; 3] = [list, bracketed_four, four];
+        let forms: [Form; 3] = [list, bracketed_four, four];
         for form in forms {
             let numbers = assigned(line, "SPATIAL_ZOOM(", form).unwrap_or_default();
             for corners in numbers.chunks_exact(4) {
@@ -63,6 +63,9 @@ pub fn parse_manipulations(text: &str) -> Manipulations {
     }
     out
 }
+
+/// A way to write numbers: what it can read at the start of a text.
+type Form = fn(&str) -> Option<Vec<u64>>;
 
 /// The first value that `form` can read behind `name..) =` on this line.
 ///
@@ -308,6 +311,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
         #[test]
         fn shares_lie_in_0_to_1_and_wrong_counts_more_misses(seen in manipulations(), tau in 0.01..1.0f64) {
             let ignored = step_share(&seen, &evidence(), tau, Unannotated::Ignored);

@@ -153,6 +153,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
         #[test]
         fn rewards_are_sums_of_the_two_weights(
             reply in r"(<think>|</think>|<answer>|</answer>|7|[ a\n]){0,8}", f in 0.0..3.0f64, a in 0.1..3.0f64,

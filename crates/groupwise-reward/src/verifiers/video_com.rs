@@ -229,6 +229,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
         #[test]
         fn rewards_lie_in_0_to_1_plus_weight_and_weight_0_is_the_answer_only(
             segment in 0u64..5, frame in 8u64..16, letter in "[AB]", weight in 0.0..3.0f64,
