@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use groupwise_core::{DataError, ParamError, RewardBatch, Spans};
+use groupwise_core::{DataError, ParamError, RewardBatch, Spans, Spread, Trajectory};
 
 use crate::returns::KlPenalty;
 
@@ -14,6 +14,17 @@ pub(crate) fn tokens<'a>(
     let tokens = batch.tokens.ok_or(DataError::Missing { what: "tokens", part })?;
     let mask = batch.mask.ok_or(DataError::Missing { what: "mask", part })?;
     Ok((tokens, mask))
+}
+
+/// The trajectories themselves.
+pub(crate) fn trajectories<'a>(
+    batch: &RewardBatch<'a>,
+    part: &'static str,
+) -> Result<&'a [Trajectory], DataError> {
+    batch.trajectories.ok_or(DataError::Missing {
+        what: "trajectories",
+        part,
+    })
 }
 
 /// The KL penalty, if its coefficient asks for one.
@@ -72,4 +83,15 @@ pub(crate) fn check_coefficient(key: &str, value: f64) -> Result<(), ParamError>
 /// Refuses a result that overflowed.
 pub(crate) fn check_result(advantages: &[f64]) -> Result<(), DataError> {
     DataError::check_finite("advantage", advantages)
+}
+
+/// A deviation of the group: sample or population.
+pub(crate) fn check_deviation(key: &str, spread: Spread) -> Result<(), ParamError> {
+    let other = match spread {
+        Spread::Sample | Spread::Population => return Ok(()),
+        Spread::LeaveOneOut => "leave-one-out",
+        Spread::Mean => "mean",
+        Spread::None => "none",
+    };
+    Err(ParamError::new(key, other, "sample or population"))
 }

@@ -11,17 +11,23 @@
 //! | [`keyed`] | group by key, centre, scale: steps of one state, samples of one step |
 //! | [`whitening`] | whitening over the tokens of a batch |
 //! | [`broadcast`] | one advantage per trajectory to one per token |
+//! | [`multiplier`] | one factor per prompt on the advantages of its group |
+//! | [`clauses`] | clauses of a text and their word counts |
 //!
 //! All of it is pure: no generator, no clock, no I/O; `f64` throughout; an unscorable member gets 0 and changes
 //! nobody else's advantage.
 
 pub mod broadcast;
+pub mod clauses;
 pub mod dialect;
 pub mod estimators;
 pub mod group_relative;
 mod inputs;
 pub mod keyed;
+pub mod multiplier;
 pub mod returns;
+#[cfg(test)]
+mod testing;
 pub mod whitening;
 
 pub use broadcast::spread_to_tokens;
@@ -29,5 +35,6 @@ pub use dialect::Dialect;
 pub use estimators::AdvantageSpec;
 pub use group_relative::{GroupRelative, GroupRelativeConfig, ScaleRewards, Singleton, ZeroSpread};
 pub use keyed::Clusters;
+pub use multiplier::scale_groups;
 pub use returns::{Gae, KlPenalty, MaskedTokens, discounted_returns, gae, sequence_kl, token_rewards};
 pub use whitening::whiten;

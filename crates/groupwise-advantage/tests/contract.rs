@@ -3,7 +3,10 @@
 use std::ops::Range;
 
 use groupwise_advantage::AdvantageSpec;
-use groupwise_core::{Advantages, DataError, JudgedStep, Needs, Offsets, ProcessRewards, RewardBatch};
+use groupwise_core::{
+    Advantages, DataError, JudgedStep, Needs, Offsets, ProcessRewards, RewardBatch, StopReason, Task,
+    Trajectory, Turn,
+};
 use proptest::prelude::*;
 
 /// One trajectory with everything any estimator may ask for.
@@ -14,6 +17,33 @@ struct Member {
     logp_old: Vec<f64>,
     logp_ref: Vec<f64>,
     values: Vec<f64>,
+}
+
+impl Member {
+    /// Its trajectory; what it says follows from its first token, so that some members agree.
+    fn trajectory(&self) -> Trajectory {
+        let n = self.mask.len();
+        let action = format!("It is {}.", (self.logp_old[0] * 2.0).round());
+        Trajectory {
+            task: 0,
+            sample: 0,
+            agent: None,
+            prompt: [0].into(),
+            completion: vec![0; n],
+            mask: self.mask.clone(),
+            logp: self.logp_old.clone(),
+            entropy: vec![0.0; n],
+            turns: vec![Turn {
+                anchor: None,
+                action,
+                tokens: 0..n,
+                reward: 0.0,
+                valid: true,
+            }],
+            version: 0,
+            stop: StopReason::EndToken,
+        }
+    }
 }
 
 type Batch = Vec<(f64, Vec<Member>)>;
@@ -88,6 +118,11 @@ fn estimate(spec: &AdvantageSpec, batch: &Batch) -> Result<Vec<Vec<f64>>, DataEr
     view.steps = Some(steps.spans());
     view.step_tokens = Some(&step_tokens);
     view.step_rewards = Some(&step_rewards);
+    let trajectories: Vec<Trajectory> = members.iter().map(|m| m.trajectory()).collect();
+    view.trajectories = Some(&trajectories);
+    let task = Task::new("t", "", "It is -2. It is not 1.");
+    let tasks: Vec<&Task> = batch.iter().map(|_| &task).collect();
+    view.tasks = Some(&tasks);
     // One judged step at the end of every answer that has tokens.
     let judged: Vec<JudgedStep> = (0..rewards.len())
         .filter(|i| !tokens.range(*i).is_empty())
@@ -118,6 +153,8 @@ fn specs() -> Vec<AdvantageSpec> {
         r#"{"reinforce-plus-plus": {"gamma": 0.9, "kl_coef": 0.01, "masked_tokens": "skip"}}"#,
         r#"{"gae": {"gamma": 0.9, "kl_coef": 0.01, "whiten": "none"}}"#,
         r#"{"max-rl": {"eps": 1e-6, "singleton": "raw"}}"#,
+        r#"{"seed-grpo": {"alpha": 0.5, "func": "focal", "prob": "likelihood", "estimator": "shannon"}}"#,
+        r#"{"dr-irl": {"tau": 0.01, "combine": "average", "std": "population", "singleton": "raw"}}"#,
     ]
     .map(|json| serde_json::from_str(json).expect("a spec"));
     let named = AdvantageSpec::NAMES
@@ -170,7 +207,7 @@ proptest! {
         for spec in specs() {
             for (row, m) in estimate(&spec, &batch).unwrap().iter().zip(batch.iter().flat_map(|(_, g)| g)) {
                 if row.len() == m.mask.len() && spec.build(&()).unwrap().needs().contains(Needs::TOKENS) {
-                    let per_token = !matches!(spec, AdvantageSpec::Rloo(_));
+                    let per_token = !matches!(spec, AdvantageSpec::Rloo(_) | AdvantageSpec::SeedGrpo(_));
                     prop_assert!(!per_token || row.iter().zip(&m.mask).all(|(a, m)| *m || *a == 0.0));
                 }
             }

@@ -9,6 +9,8 @@
 //! | [`architecture`] | what a policy and its optimizer look like, as data |
 //! | [`batch`] | ragged token batches and the views objectives see |
 //! | [`reward`] | what reward shapers and advantage estimators see |
+//! | [`answers`] | answers of a group: clusters of equal ones, semantic entropy |
+//! | [`ranks`] | ranks inside a group, with a rule for ties |
 //! | [`key`] | counter-based randomness by key |
 //! | [`stats`] | the one implementation of group statistics |
 //! | [`memory`] | per-prompt history of results |
@@ -17,6 +19,7 @@
 //! | [`seams`] | the traits |
 //! | [`part`] | named parts and the closed list of each seam |
 
+pub mod answers;
 pub mod architecture;
 pub mod batch;
 pub mod error;
@@ -24,6 +27,7 @@ pub mod event;
 pub mod key;
 pub mod memory;
 pub mod part;
+pub mod ranks;
 pub mod reward;
 pub mod schedule;
 pub mod seams;

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::error::DataError;
 use crate::spans::Spans;
+use crate::task::Task;
 use crate::trajectory::Trajectory;
 
 bitflags::bitflags! {
@@ -29,6 +30,10 @@ bitflags::bitflags! {
         const GREEDY_REWARDS = 1 << 7;
         /// Rewards of judged steps inside an answer.
         const PROCESS_REWARDS = 1 << 8;
+        /// The trajectories themselves.
+        const TRAJECTORIES = 1 << 9;
+        /// The task of each group.
+        const TASKS = 1 << 10;
     }
 }
 
@@ -123,6 +128,8 @@ pub struct RewardBatch<'a> {
     pub process: Option<ProcessRewards<'a>>,
     /// The trajectories themselves, for estimators that read text or turns.
     pub trajectories: Option<&'a [Trajectory]>,
+    /// The task of each group, for estimators that compare with its reference or read its columns.
+    pub tasks: Option<&'a [&'a Task]>,
 }
 
 impl<'a> RewardBatch<'a> {
@@ -144,6 +151,7 @@ impl<'a> RewardBatch<'a> {
             values: None,
             process: None,
             trajectories: None,
+            tasks: None,
         }
     }
 
@@ -170,6 +178,12 @@ impl<'a> RewardBatch<'a> {
         }
         if let Some(greedy) = self.greedy_rewards {
             DataError::check_len("greedy_rewards", greedy.len(), self.groups.len())?;
+        }
+        if let Some(trajectories) = self.trajectories {
+            DataError::check_len("trajectories", trajectories.len(), self.rewards.len())?;
+        }
+        if let Some(tasks) = self.tasks {
+            DataError::check_len("tasks", tasks.len(), self.groups.len())?;
         }
         if let Some(process) = &self.process {
             process.check(self.rewards.len())?;
@@ -226,5 +240,27 @@ mod tests {
             batch.check().unwrap_err().to_string(),
             "group 1: holds no trajectory"
         );
+    }
+
+    #[test]
+    fn trajectories_and_tasks_must_fit_rewards_and_groups() {
+        let groups = Offsets::from_lengths([2]);
+        let rewards = [Some(1.0), None];
+        let task = Task::new("t", "", "");
+        let mut batch = RewardBatch::new(groups.spans(), &rewards);
+        batch.trajectories = Some(&[]);
+        assert_eq!(
+            batch.check().unwrap_err().to_string(),
+            "`trajectories` has 0 entries, expected 2"
+        );
+        batch.trajectories = None;
+        let tasks = [&task, &task];
+        batch.tasks = Some(&tasks);
+        assert_eq!(
+            batch.check().unwrap_err().to_string(),
+            "`tasks` has 2 entries, expected 1"
+        );
+        batch.tasks = Some(&tasks[..1]);
+        assert_eq!(batch.check(), Ok(()));
     }
 }

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use groupwise_core::{
-    AdvantageEstimator, Advantages, DataError, JudgedStep, Offsets, ProcessRewards, RewardBatch, TokenBatch,
-    Trajectory,
+    AdvantageEstimator, Advantages, DataError, JudgedStep, Offsets, ProcessRewards, RewardBatch, Task,
+    TokenBatch, Trajectory,
 };
 
 use groupwise_objective::regularizer::KlPenalty;
@@ -127,8 +127,12 @@ impl Assembled {
         Ok(penalties)
     }
 
-    /// Runs the estimator and stores its advantages, checked.
-    pub(crate) fn estimate(&mut self, estimator: &dyn AdvantageEstimator) -> Result<(), DataError> {
+    /// Runs the estimator and stores its advantages, checked; `tasks` holds the task of each group.
+    pub(crate) fn estimate(
+        &mut self,
+        estimator: &dyn AdvantageEstimator,
+        tasks: &[&Task],
+    ) -> Result<(), DataError> {
         let batch = &self.batch;
         let rewards = RewardBatch {
             greedy_rewards: self.greedy.as_deref(),
@@ -146,6 +150,7 @@ impl Assembled {
                 steps,
             }),
             trajectories: Some(&self.trajectories),
+            tasks: Some(tasks),
             ..RewardBatch::new(batch.groups.spans(), &self.rewards)
         };
         let advantages = estimator.estimate(&rewards)?;

@@ -17,7 +17,7 @@ use crate::folder::{Checkpoint, RunFolder, RunInfo, Timing};
 use crate::generate::{Generated, Generator, Group, check_vocabulary};
 use crate::identity::run_id;
 use crate::metrics::Metrics;
-use crate::update::{needs_reference, update};
+use crate::update::{Place, needs_reference, update};
 use crate::warm_start::warm_start;
 
 /// Results kept per prompt for allocators, scaffolds and shapers.
@@ -268,11 +268,17 @@ impl<'a> Run<'a> {
         let kept: Vec<&Group> = groups.iter().filter(|g| g.kind != BillKind::Discarded).collect();
         if let Some(learner) = &mut self.learner {
             let progress = self.step as f64 / self.plan.recipe.run.steps as f64;
-            let rate = self.learning_rate.value(progress);
+            let place = Place {
+                seed: self.seed,
+                step,
+                progress,
+                rate: self.learning_rate.value(progress),
+            };
             update(
                 self.plan,
-                (self.seed, step, rate),
+                place,
                 &kept,
+                &self.tasks,
                 learner.as_mut(),
                 &mut metrics,
             )?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use groupwise_core::seams::TokenScores;
-use groupwise_core::{DataError, Key, Learner, Needs, Objective, Stream, TokenBatch, TokenGrads};
+use groupwise_core::{DataError, Key, Learner, Needs, Objective, Stream, Task, TokenBatch, TokenGrads};
 use groupwise_recipe::Plan;
 
 use crate::assemble::{Assembled, assemble};
@@ -24,14 +24,27 @@ pub(crate) fn needs_reference(plan: &Plan) -> bool {
     plan.kl_penalty.is_some() || (plan.estimator.needs() | plan.objective.needs()).contains(Needs::LOGP_REF)
 }
 
-/// One training step on these groups at a learning rate.
+/// Where in a run an update stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) seed: u64,
+    pub(crate) step: u64,
+    /// Steps done over steps planned, in [0, 1].
+    pub(crate) progress: f64,
+    /// Learning rate.
+    pub(crate) rate: f64,
+}
+
+/// One training step on these groups of the pool `tasks`.
 pub(crate) fn update(
     plan: &Plan,
-    (seed, step, rate): (u64, u64, f64),
+    place: Place,
     groups: &[&Group],
+    tasks: &[Task],
     learner: &mut dyn Learner,
     metrics: &mut Metrics,
 ) -> Result<(), PipelineError> {
+    let Place { seed, step, rate, .. } = place;
     let run = &plan.recipe.run;
     let mut assembled = assemble(groups, run.temperature);
     if assembled.batch.n_tokens() == 0 {
@@ -51,8 +64,9 @@ pub(crate) fn update(
         let penalties = assembled.penalize(penalty).map_err(at(step, "kl penalty"))?;
         metrics.set("rewards/kl_penalty/mean", -mean(&penalties));
     }
+    let tasks: Vec<&Task> = groups.iter().map(|g| &tasks[g.task]).collect();
     assembled
-        .estimate(plan.estimator.as_ref())
+        .estimate(plan.estimator.as_ref(), &tasks)
         .map_err(at(step, "advantage estimator"))?;
     record_batch(&assembled, metrics);
     metrics.set("learning_rate", rate);

@@ -9,7 +9,9 @@
 //! | [`scaffolds`] | [`Scaffold`](groupwise_core::Scaffold) | `plain` |
 //!
 //! The blocks they share: [`success`] (what is known of a prompt's success rate), [`score`] (how much a prompt
-//! of that rate can teach), [`topk`] and [`weighted`] (selection), [`diversity`] (how different the answers of a group are) and [`apportion`] (splitting whole rollouts).
+//! of that rate can teach), [`topk`] and [`weighted`] (selection), [`diversity`] (how different the answers of a
+//! group are), [`apportion`] (splitting whole rollouts) and [`stages`] (which families of tasks a curriculum trains
+//! on now).
 //!
 //! Randomness comes from keys only, and every stateful part saves and loads all it remembers: a resumed run
 //! chooses what an uninterrupted one would have chosen, bit for bit.
@@ -23,6 +25,7 @@ pub mod quantile;
 pub mod samplers;
 pub mod scaffolds;
 pub mod score;
+pub mod stages;
 pub mod success;
 pub mod topk;
 pub mod weighted;

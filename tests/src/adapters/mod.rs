@@ -6,9 +6,17 @@
 
 mod baselines;
 mod cures;
+mod dr_irl;
 mod knapsack_rl;
+mod open_rs;
+mod relative;
+mod replies;
+mod seed_grpo;
+mod uav_vl_r1;
+mod unlikeliness;
 mod vade;
 mod vas;
+mod video_com;
 
 use crate::{Answer, Case, Fault};
 
@@ -22,6 +30,12 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("vade", vade::run),
     ("cures", cures::run),
     ("vas", vas::run),
+    ("seed-grpo", seed_grpo::run),
+    ("dr-irl", dr_irl::run),
+    ("unlikeliness", unlikeliness::run),
+    ("open-rs", open_rs::run),
+    ("video-com", video_com::run),
+    ("uav-vl-r1", uav_vl_r1::run),
 ];
 
 /// The adapter of a slug.

@@ -3,26 +3,34 @@
 use groupwise_core::{AdvantageEstimator, registry};
 
 mod dr_grpo;
+mod dr_irl;
 mod gae;
 mod grpo;
 mod grpo_process;
+mod mapo;
 mod max_rl;
 mod raw;
 mod reinforce_plus_plus;
 mod reinforce_plus_plus_baseline;
 mod remax;
 mod rloo;
+mod seed_grpo;
 
 pub use dr_grpo::DrGrpoConfig;
+pub use dr_irl::{
+    Combine, DrIrlConfig, ModelCoefficient, clause_similarity, cosine, data_coefficients, model_coefficient,
+};
 pub use gae::{GaeConfig, RewardSource, Whitening};
 pub use grpo::GrpoConfig;
 pub use grpo_process::GrpoProcessConfig;
+pub use mapo::{MapoConfig, mapo_lambda};
 pub use max_rl::MaxRlConfig;
 pub use raw::RawConfig;
 pub use reinforce_plus_plus::ReinforcePlusPlusConfig;
 pub use reinforce_plus_plus_baseline::ReinforcePlusPlusBaselineConfig;
 pub use remax::RemaxConfig;
 pub use rloo::RlooConfig;
+pub use seed_grpo::{Attenuation, ClusterProbability, SeedGrpoConfig, seed_entropy, seed_factor};
 
 registry! {
     /// Every named advantage estimator.
@@ -60,5 +68,11 @@ registry! {
         MaxRl = "max-rl": MaxRlConfig,
         /// The reward itself.
         Raw = "raw": RawConfig,
+        /// Reward less the group mean, scaled down where the group's answers scatter.
+        SeedGrpo = "seed-grpo": SeedGrpoConfig,
+        /// GRPO's advantage times a coefficient of the prompt (GRPO-S).
+        DrIrl = "dr-irl": DrIrlConfig,
+        /// Deviation by the spread or by the mean, mixed by how decided the group is.
+        Mapo = "mapo": MapoConfig,
     }
 }

@@ -94,6 +94,37 @@ fn a_step_tells_how_much_the_allocator_sent_to_its_fallback_pool() {
 }
 
 #[test]
+fn estimators_see_the_replies_and_the_task_of_each_group() {
+    let norms = |extra: &str| -> Vec<f64> {
+        let events = events(&recipe(extra));
+        steps(&events)
+            .iter()
+            .filter_map(|m| m.get("grad_norm").copied())
+            .collect()
+    };
+    let plain = norms("[advantage.dr-grpo]\n");
+    assert_eq!(norms("[advantage.seed-grpo]\nalpha = 0.0\n"), plain);
+    assert_ne!(norms("[advantage.seed-grpo]\nalpha = 1.0\n"), plain);
+    // Tasks of this world have no reference: the estimator must have looked at them to say so.
+    let runs = tempfile::tempdir().expect("a folder");
+    let plan = plan(&recipe("[advantage.dr-irl]\n"));
+    let failure =
+        run(&plan, runs.path(), usize::MAX, &mut Vec::new(), &FACTORY).expect_err("no demonstration");
+    let text = format!("{failure:?}");
+    assert!(text.contains("holds no word to compare with"), "{text}");
+}
+
+#[test]
+fn a_shaper_may_rank_the_members_by_the_samplers_log_probabilities() {
+    let events = events(&recipe("[[shapers]]\n[shapers.unlikeliness]\npenalty = 0.5\n"));
+    let steps = steps(&events);
+    assert_eq!(steps.len(), 12);
+    let raw: f64 = steps.iter().map(|m| m["rewards/environment/mean"]).sum();
+    let shaped: f64 = steps.iter().map(|m| m["reward"]).sum();
+    assert!(shaped < raw, "{shaped} {raw}");
+}
+
+#[test]
 fn training_raises_success() {
     let text = recipe("")
         .replace("steps = 12", "steps = 60")

@@ -2,11 +2,19 @@
 
 use groupwise_core::{DataError, GroupRewards, RewardShaper, Trajectory, registry};
 
+mod cosine_length;
 mod mask_truncated;
+mod open_rs;
 mod overlong;
+mod unlikeliness;
 
+pub use cosine_length::{Clamp, CosineLengthConfig, LengthUnit};
 pub use mask_truncated::MaskTruncatedConfig;
+pub use open_rs::{OpenRsConfig, OpenRsWeights, closing_tag_format};
 pub use overlong::{OverlongConfig, overlong_penalty};
+pub use unlikeliness::{
+    FilterUniform, RankBy, RankOffset, UnlikelinessConfig, answer_log_probability, unlikeliness_rewards,
+};
 
 registry! {
     /// Every named reward shaper.
@@ -23,6 +31,12 @@ registry! {
         Overlong = "overlong": OverlongConfig,
         /// Truncated answers stay out of the loss.
         MaskTruncated = "mask-truncated": MaskTruncatedConfig,
+        /// Right answers count less the likelier they were within their group.
+        Unlikeliness = "unlikeliness": UnlikelinessConfig,
+        /// The verdict graded by length, along half a cosine.
+        CosineLength = "cosine-length": CosineLengthConfig,
+        /// One closing tag of the thought, and the verdict graded by length.
+        OpenRs = "open-rs": OpenRsConfig,
     }
 }
 

@@ -5,12 +5,20 @@ use groupwise_core::{Score, StopReason, Trajectory, Verifier, registry};
 mod digit_completion;
 mod environment;
 mod exact_match;
+mod manipulations;
+mod uav_vl_r1;
+mod video_com;
 
 pub use digit_completion::{
     DigitCompletionConfig, EndMark, digit_completion_rewards, digit_completion_target,
 };
 pub use environment::EnvironmentConfig;
 pub use exact_match::{Case, ExactMatchConfig, Whitespace, exact_match};
+pub use manipulations::{
+    BoxCorners, Evidence, HitShare, Manipulations, Unannotated, box_iou, parse_manipulations, step_share,
+};
+pub use uav_vl_r1::{UavVlR1Config, tagged_answer_matches, think_answer_format};
+pub use video_com::{AnswerGate, LetterRule, VideoComConfig, VideoComReward, option_matches};
 
 registry! {
     /// Every named verifier.
@@ -29,6 +37,10 @@ registry! {
         ExactMatch = "exact-match": ExactMatchConfig,
         /// Right leading characters of a number progression.
         DigitCompletion = "digit-completion": DigitCompletionConfig,
+        /// The right option, plus the share of manipulations that hit annotated evidence.
+        VideoCom = "video-com": VideoComConfig,
+        /// A thought and an answer in their tags, and the right answer.
+        UavVlR1 = "uav-vl-r1": UavVlR1Config,
     }
 }
 
@@ -86,7 +98,8 @@ mod tests {
     fn an_aborted_rollout_is_unscorable_for_every_verifier() {
         let task = Task::new("t", "1,2:9,1", "3");
         let aborted = testing::trajectory(&[("3", 1.0)], StopReason::Aborted);
-        let finished = testing::trajectory(&[("3", 1.0)], StopReason::EndToken);
+        let finished = ["3", "<answer>3</answer>"]
+            .map(|reply| testing::trajectory(&[(reply, 1.0)], StopReason::EndToken));
         for name in VerifierSpec::NAMES {
             let verifier = VerifierSpec::named(name).unwrap().build(&()).unwrap();
             assert_eq!(verifier.name(), *name);
@@ -94,7 +107,8 @@ mod tests {
                 verifier.score(&task, &aborted),
                 Score::Unscorable("the rollout was aborted".to_owned())
             );
-            assert!(verifier.score(&task, &finished).value().unwrap() > 0.0);
+            let earns = |reply| verifier.score(&task, reply).value().is_some_and(|r| r > 0.0);
+            assert!(finished.iter().any(earns), "{name}");
         }
     }
 

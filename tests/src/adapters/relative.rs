@@ -1,0 +1,27 @@
+//! Group-relative advantages as cases spell them: `std_ddof` and `eps`.
+
+use groupwise_advantage::{GroupRelative, GroupRelativeConfig};
+use groupwise_core::{Offsets, Spread};
+
+use crate::{Fault, Fields};
+
+/// The deviation that `std_ddof` names; sample if it is absent.
+pub(super) fn spread(params: &Fields<'_>) -> Result<Spread, Fault> {
+    match params.or("std_ddof", 1u64)? {
+        0 => Ok(Spread::Population),
+        1 => Ok(Spread::Sample),
+        other => Err(Fault::refused(format!("`std_ddof` = {other}: must be 0 or 1"))),
+    }
+}
+
+/// Advantages of one group with the deviation and eps of the parameters.
+pub(super) fn one_group(params: &Fields<'_>, eps: f64, rewards: &[f64]) -> Result<Vec<f64>, Fault> {
+    let relative = GroupRelative::new(GroupRelativeConfig {
+        spread: spread(params)?,
+        eps: params.or("eps", eps)?,
+        ..Default::default()
+    })?;
+    let groups = Offsets::from_lengths([rewards.len()]);
+    let rewards: Vec<Option<f64>> = rewards.iter().copied().map(Some).collect();
+    Ok(relative.advantages(groups.spans(), &rewards)?)
+}
