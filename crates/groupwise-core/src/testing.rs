@@ -82,6 +82,8 @@ struct TokenDraw {
     advantage: f64,
     entropy: f64,
     value: f64,
+    /// True where a segment ends.
+    cut: bool,
 }
 
 fn token_draws() -> impl Strategy<Value = TokenDraw> {
@@ -94,9 +96,10 @@ fn token_draws() -> impl Strategy<Value = TokenDraw> {
         -2.0..2.0f64,
         0.0..3.0f64,
         -2.0..2.0f64,
+        any::<bool>(),
     )
         .prop_map(
-            |(counted, logp_old, shift, shift_ref, advantage, entropy, value)| TokenDraw {
+            |(counted, logp_old, shift, shift_ref, advantage, entropy, value, cut)| TokenDraw {
                 counted,
                 logp_old,
                 shift,
@@ -104,15 +107,26 @@ fn token_draws() -> impl Strategy<Value = TokenDraw> {
                 advantage,
                 entropy,
                 value,
+                cut,
             },
         )
+}
+
+/// Segments of one trajectory: the next one starts behind every cut.
+fn segments(row: &[TokenDraw]) -> impl Iterator<Item = u32> {
+    row.iter().scan(0, |segment, t| {
+        let mine = *segment;
+        *segment += u32::from(t.cut);
+        Some(mine)
+    })
 }
 
 /// Random ragged batches: 1-5 groups of 1-5 trajectories of 1-6 tokens.
 ///
 /// One trajectory in six is masked throughout (so now and then a whole batch is), other tokens are masked with
 /// probability 0.2.  `logp_old` is near the current log-probability, at times far from it, and in one batch of
-/// five absent (on policy); `logp_ref` is always there.  Advantages stand at trajectory or at token level.
+/// five absent (on policy); `logp_ref` and `segments` are always there.  Advantages stand at trajectory or at token
+/// level.
 pub fn samples() -> impl Strategy<Value = Sample> {
     let trajectory = (
         prop::bool::weighted(1.0 / 6.0),
@@ -139,6 +153,7 @@ pub fn samples() -> impl Strategy<Value = Sample> {
             logp_sampler: column(&|t| t.logp_old),
             logp_old: (!on_policy).then(|| column(&|t| t.logp_old)),
             logp_ref: Some(flat.iter().zip(&logp).map(|(t, l)| l + t.shift_ref).collect()),
+            segments: Some(trajectories.iter().flat_map(|t| segments(&t.2)).collect()),
             advantages: if token_level {
                 Advantages::Token(column(&|t| t.advantage))
             } else {
@@ -468,6 +483,10 @@ pub fn reorder(batch: &TokenBatch, groups: &[Vec<usize>]) -> (TokenBatch, Vec<us
         logp_sampler: pick(&batch.logp_sampler),
         logp_old: batch.logp_old.as_deref().map(pick),
         logp_ref: batch.logp_ref.as_deref().map(pick),
+        segments: batch
+            .segments
+            .as_ref()
+            .map(|segments| map.iter().map(|t| segments[*t]).collect()),
         advantages: match &batch.advantages {
             Advantages::Trajectory(a) => Advantages::Trajectory(order.iter().map(|i| a[*i]).collect()),
             Advantages::Token(a) => Advantages::Token(pick(a)),
@@ -562,6 +581,10 @@ pub fn check_padding(
         logp_sampler: fill(&batch.logp_sampler),
         logp_old: batch.logp_old.as_deref().map(fill),
         logp_ref: batch.logp_ref.as_deref().map(fill),
+        segments: batch
+            .segments
+            .as_ref()
+            .map(|segments| from.iter().map(|t| t.map_or(0, |t| segments[t])).collect()),
         advantages: match &batch.advantages {
             Advantages::Trajectory(a) => Advantages::Trajectory(a.clone()),
             Advantages::Token(a) => Advantages::Token(fill(a)),
@@ -691,6 +714,10 @@ mod tests {
             sample.batch.check()?;
             let n = sample.batch.n_tokens();
             prop_assert!(sample.logp.iter().all(|l| *l < 0.0));
+            let segments = sample.batch.segments.as_ref().expect("generated with some");
+            for row in sample.batch.tokens.spans().iter().map(|tokens| &segments[tokens]) {
+                prop_assert!(row[0] == 0 && row.windows(2).all(|w| w[1] - w[0] <= 1));
+            }
             prop_assert_eq!(check_all(Flaw::None, &sample)?, 3 * n);
         }
     }
@@ -707,6 +734,7 @@ mod tests {
                 logp_sampler: vec![-1.0; n],
                 logp_old: None,
                 logp_ref: None,
+                segments: None,
                 advantages: Advantages::Trajectory(vec![1.0, -0.5, 0.7]),
                 temperature: 1.0,
             },

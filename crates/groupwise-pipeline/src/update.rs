@@ -24,7 +24,8 @@ pub(crate) fn needs_reference(plan: &Plan) -> bool {
     plan.kl_penalty.is_some() || (plan.estimator.needs() | plan.objective.needs()).contains(Needs::LOGP_REF)
 }
 
-/// One training step on these groups; `progress` in [0, 1] places it on the learning-rate schedule.
+/// One training step on these groups; `progress` in [0, 1] places it on the learning-rate schedule and, with the
+/// optimizer steps inside it, on that of the objective.
 pub(crate) fn update(
     plan: &Plan,
     (seed, step, progress): (u64, u64, f64),
@@ -33,7 +34,7 @@ pub(crate) fn update(
     metrics: &mut Metrics,
 ) -> Result<(), PipelineError> {
     let run = &plan.recipe.run;
-    let mut assembled = assemble(groups, run.temperature);
+    let mut assembled = assemble(groups, run.temperature).map_err(at(step, "segments"))?;
     if assembled.batch.n_tokens() == 0 {
         return Ok(());
     }
@@ -62,7 +63,12 @@ pub(crate) fn update(
         let key = Key::new(seed, Stream::MiniBatch)
             .step(step)
             .named("iteration", u64::from(iteration));
-        for chosen in deal(assembled.batch.groups.len(), run.mini_batches, key) {
+        let mini_batches = deal(assembled.batch.groups.len(), run.mini_batches, key);
+        for (chosen, nth) in mini_batches.into_iter().zip(0u32..) {
+            let done = f64::from(iteration * run.mini_batches + nth);
+            let within = done / f64::from(run.num_iterations * run.mini_batches) / run.steps as f64;
+            let scheduled = plan.objective.scheduled(progress + within);
+            let objective = scheduled.as_deref().unwrap_or(plan.objective.as_ref());
             let part = if run.mini_batches == 1 {
                 None
             } else {
@@ -75,8 +81,7 @@ pub(crate) fn update(
             };
             let batch = part.as_ref().unwrap_or(&assembled.batch);
             if batch.mask.iter().any(|m| *m) {
-                optimize(plan.objective.as_ref(), batch, rate, learner, &mut totals)
-                    .map_err(at(step, "update"))?;
+                optimize(objective, batch, rate, learner, &mut totals).map_err(at(step, "update"))?;
             }
         }
     }

@@ -5,7 +5,11 @@
 //! parameters, so that a case which sets an unknown one fails instead of passing by luck.
 
 mod baselines;
+mod curriculum_length;
+mod grpo_d;
 mod knapsack_rl;
+mod rank_grpo;
+mod seagent;
 mod vade;
 
 use crate::{Answer, Case, Fault};
@@ -17,6 +21,10 @@ pub type Adapter = fn(&Case) -> Result<Answer, Fault>;
 const ADAPTERS: &[(&str, Adapter)] = &[
     ("baselines", baselines::run),
     ("knapsack-rl", knapsack_rl::run),
+    ("rank-grpo", rank_grpo::run),
+    ("grpo-d", grpo_d::run),
+    ("seagent", seagent::run),
+    ("curriculum-length", curriculum_length::run),
     ("vade", vade::run),
 ];
 

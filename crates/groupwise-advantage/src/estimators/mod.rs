@@ -2,22 +2,30 @@
 
 use groupwise_core::{AdvantageEstimator, registry};
 
+mod areal;
+mod curriculum_length;
 mod dr_grpo;
 mod gae;
 mod grpo;
 mod grpo_process;
 mod max_rl;
+mod rank_grpo;
 mod raw;
 mod reinforce_plus_plus;
 mod reinforce_plus_plus_baseline;
 mod remax;
 mod rloo;
 
+pub use areal::ArealConfig;
+pub use curriculum_length::{CurriculumLengthConfig, root_variance_advantages};
 pub use dr_grpo::DrGrpoConfig;
 pub use gae::{GaeConfig, RewardSource, Whitening};
 pub use grpo::GrpoConfig;
 pub use grpo_process::GrpoProcessConfig;
 pub use max_rl::MaxRlConfig;
+pub use rank_grpo::{
+    LengthShaping, RankGrpoConfig, RankReward, rank_advantages, rank_rewards, rank_token_advantages,
+};
 pub use raw::RawConfig;
 pub use reinforce_plus_plus::ReinforcePlusPlusConfig;
 pub use reinforce_plus_plus_baseline::ReinforcePlusPlusBaselineConfig;
@@ -60,5 +68,11 @@ registry! {
         MaxRl = "max-rl": MaxRlConfig,
         /// The reward itself.
         Raw = "raw": RawConfig,
+        /// Each rank of a list compared with the same rank of the group's other lists.
+        RankGrpo = "rank-grpo": RankGrpoConfig,
+        /// Reward less the group mean, divided by the root of variance plus eps.
+        CurriculumLength = "curriculum-length": CurriculumLengthConfig,
+        /// AReaL's GRPO: normalized over the group, then over the tokens of the batch.
+        Areal = "areal": ArealConfig,
     }
 }
