@@ -58,12 +58,26 @@ pub(crate) fn update(
     record_batch(&assembled, metrics);
     let rate = plan.learning_rate.value(progress);
     metrics.set("learning_rate", rate);
+    let totals = iterate(plan, (seed, step, progress), &assembled.batch, rate, learner)?;
+    totals.record(metrics);
+    Ok(())
+}
+
+/// The optimizer steps of one training step.
+fn iterate(
+    plan: &Plan,
+    (seed, step, progress): (u64, u64, f64),
+    whole: &TokenBatch,
+    rate: f64,
+    learner: &mut dyn Learner,
+) -> Result<Totals, PipelineError> {
+    let run = &plan.recipe.run;
     let mut totals = Totals::default();
     for iteration in 0..run.num_iterations {
         let key = Key::new(seed, Stream::MiniBatch)
             .step(step)
             .named("iteration", u64::from(iteration));
-        let mini_batches = deal(assembled.batch.groups.len(), run.mini_batches, key);
+        let mini_batches = deal(whole.groups.len(), run.mini_batches, key);
         for (chosen, nth) in mini_batches.into_iter().zip(0u32..) {
             let done = f64::from(iteration * run.mini_batches + nth);
             let within = done / f64::from(run.num_iterations * run.mini_batches) / run.steps as f64;
@@ -72,21 +86,15 @@ pub(crate) fn update(
             let part = if run.mini_batches == 1 {
                 None
             } else {
-                Some(
-                    assembled
-                        .batch
-                        .select_groups(&chosen)
-                        .map_err(at(step, "mini-batch"))?,
-                )
+                Some(whole.select_groups(&chosen).map_err(at(step, "mini-batch"))?)
             };
-            let batch = part.as_ref().unwrap_or(&assembled.batch);
+            let batch = part.as_ref().unwrap_or(whole);
             if batch.mask.iter().any(|m| *m) {
                 optimize(objective, batch, rate, learner, &mut totals).map_err(at(step, "update"))?;
             }
         }
     }
-    totals.record(metrics);
-    Ok(())
+    Ok(totals)
 }
 
 /// Groups of each optimizer step: all in order for one, dealt out after a keyed shuffle for several.

@@ -58,7 +58,9 @@ proptest! {
     }
 
     #[test]
-    fn the_length_reward_is_continuous_in_the_unit_interval_and_one_at_the_target(l in 0usize..300, target in 1.0..150.0f64) {
+    fn the_length_reward_is_continuous_in_the_unit_interval_and_one_at_the_target(
+        l in 0usize..300, target in 1.0..150.0f64,
+    ) {
         let [triangle, band] = [LengthShape::Triangle, LengthShape::Band].map(|s| length_reward(l, target, s).unwrap());
         prop_assert!((0.0..=1.0).contains(&triangle) && triangle <= band && band <= 1.0);
         let next = length_reward(l + 1, target, LengthShape::Triangle).unwrap();
@@ -158,53 +160,23 @@ fn every_part_of_the_reward_counts_with_its_weight() {
         answer: false,
         truncated: false,
     };
-    let reward = |config: &LengthCurriculumConfig, answer: &LengthCurriculumAnswer| {
-        LengthCurriculum::new(config)
-            .unwrap()
-            .reward(answer, 100.0)
-            .unwrap()
+    let reward = |config: &LengthCurriculumConfig, change: &dyn Fn(&mut LengthCurriculumAnswer)| {
+        let mut changed = answer;
+        change(&mut changed);
+        let curriculum = LengthCurriculum::new(config).unwrap();
+        curriculum.reward(&changed, 100.0).unwrap()
     };
-    assert_eq!(reward(&config, &answer), 2.0);
-    assert_eq!(
-        reward(
-            &config,
-            &LengthCurriculumAnswer {
-                think: true,
-                ..answer
-            }
-        ),
-        3.0
-    );
-    assert_eq!(
-        reward(
-            &config,
-            &LengthCurriculumAnswer {
-                answer: true,
-                ..answer
-            }
-        ),
-        2.25
-    );
-    assert_eq!(
-        reward(
-            &config,
-            &LengthCurriculumAnswer {
-                truncated: true,
-                ..answer
-            }
-        ),
-        0.0
-    );
-    let right = LengthCurriculumAnswer {
-        correct: 0.5,
-        ..answer
-    };
-    assert_eq!(reward(&config, &right), 6.0);
+    assert_eq!(reward(&config, &|_| {}), 2.0);
+    assert_eq!(reward(&config, &|a| a.think = true), 3.0);
+    assert_eq!(reward(&config, &|a| a.answer = true), 2.25);
+    assert_eq!(reward(&config, &|a| a.truncated = true), 0.0);
+    assert_eq!(reward(&config, &|a| a.correct = 0.5), 6.0);
     let earned = LengthCurriculumConfig {
         length_earned_by: LengthEarnedBy::Correct,
         ..config
     };
-    assert_eq!((reward(&earned, &answer), reward(&earned, &right)), (0.0, 6.0));
+    assert_eq!(reward(&earned, &|_| {}), 0.0);
+    assert_eq!(reward(&earned, &|a| a.correct = 0.5), 6.0);
 }
 
 #[test]
@@ -246,7 +218,10 @@ fn refused_parameters() {
             "`total` = 0: must be >= 1"
         );
     }
-    // Keys of other kinds are not read.
+}
+
+#[test]
+fn keys_of_other_kinds_are_not_read() {
     let other = LengthBudgetConfig {
         bf: 0.0,
         drops: 0,
@@ -254,6 +229,10 @@ fn refused_parameters() {
         ..LengthBudgetConfig::default()
     };
     assert!(LengthBudget::new(&other).is_ok());
+}
+
+#[test]
+fn refused_weights_targets_and_answers() {
     for key in ["w_correct", "w_length", "w_format", "a_think", "a_answer"] {
         let json = format!(r#"{{"{key}": -1.0}}"#);
         let config: LengthCurriculumConfig = serde_json::from_str(&json).unwrap();

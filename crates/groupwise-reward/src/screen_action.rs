@@ -307,7 +307,8 @@ mod tests {
             a in point(), b in point(), c in point(), d in point(),
         ) {
             let overlap = box_overlap((a, b), (c, d));
-            for other in [box_overlap((c, d), (a, b)), box_overlap((b, a), (c, d)), box_overlap((a, b), ([d[0], c[1]], [c[0], d[1]]))] {
+            let crossed = ([d[0], c[1]], [c[0], d[1]]);
+            for other in [box_overlap((c, d), (a, b)), box_overlap((b, a), (c, d)), box_overlap((a, b), crossed)] {
                 prop_assert!((overlap - other).abs() < 1e-12);
             }
         }

@@ -146,8 +146,8 @@ impl Default for RankGrpoConfig {
 }
 
 impl Part<dyn Objective> for RankGrpoConfig {
-    const SOURCE: &'static str = "Rank-GRPO (arXiv 2510.20150) and rank_grpo_trainer.py of its authors; `rank-mean` follows the \
-         paper, `token-mean` the code";
+    const SOURCE: &'static str = "Rank-GRPO (arXiv 2510.20150) and rank_grpo_trainer.py of its authors; `rank-mean` \
+         follows the paper, `token-mean` the code";
 
     fn formula(&self) -> String {
         let n = self.n_ranks;
