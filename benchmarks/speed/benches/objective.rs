@@ -31,6 +31,7 @@ fn batch(reference: bool, token_level: bool) -> (TokenBatch, Vec<f64>) {
         mask: (0..n).map(|t| t % 8 != 7).collect(),
         logp_sampler: old.clone(),
         logp_ref: reference.then(|| old.iter().map(|l| l - 0.1).collect()),
+        segments: None,
         logp_old: Some(old),
         advantages: match token_level {
             false => Advantages::Trajectory(advantages),

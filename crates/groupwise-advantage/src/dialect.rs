@@ -16,17 +16,22 @@ use crate::group_relative::{GroupRelative, GroupRelativeConfig, ScaleRewards, Si
 /// | `trl` | mean | sample | 1e-4 | 2.474174 | -0.353453 | 0 (never trained on) |
 /// | `verl`, `skyrl` | mean | sample | 1e-6 | 2.474867 | -0.353552 | 0.999999 (the reward) |
 /// | `slime`, `roll` | mean | sample | 1e-6 | 2.474867 | -0.353552 | 0 |
-/// | `open-rlhf` | mean | sample | 1e-9 | 2.474874 | -0.353553 | 0 |
+/// | `openrlhf` | mean | sample | 1e-9 | 2.474874 | -0.353553 | 0 |
 /// | `open-instruct-standard` | mean | population | 1e-8 | 2.645751 | -0.377964 | 0 |
 /// | `open-instruct`, `prime-rl`, `tinker` | mean | none | - | 0.875 | -0.125 | 0 |
 /// | `nemo-rl` | leave-one-out | leave-one-out | 1e-6 | 1 | -0.377963 | 0 (own baseline) |
+/// | `max-rl` | mean | mean | - | 7 | -1 | 0 |
+///
+/// `tests/golden/dialects.json` holds these numbers and others, worked out apart from this code.
 ///
 /// # Edge cases
 /// - OpenRLHF's formula gives NaN for a group of one; here it is 0.  Slime switches the division off for groups
 ///   of one, which leaves `r - r`.  ROLL's rule for groups of one was not established; 0 is an assumption.
 /// - NeMo-RL's advantages do not sum to 0: its lone winner, whose others are all equal, is left undivided.
 /// - AReaL's example (rewards rescaled, then normalized by the group and once more over the tokens of the batch)
-///   is no setting of this block and has no dialect.
+///   is no setting of this block: it is the estimator `areal`.
+/// - `max-rl` is prime-rl's alternative of that name, the estimator `max-rl` at its defaults.
+/// - RLOO is the same everywhere (1 and -1/7 here): the estimator `rloo`.
 ///
 /// # Source
 /// Default settings read in the frameworks' repositories, July and August 2026: TRL `grpo_trainer.py`, verl
@@ -51,6 +56,7 @@ pub enum Dialect {
     /// ROLL.
     Roll,
     /// OpenRLHF's `group_norm`: 1e-9.
+    #[serde(rename = "openrlhf", alias = "open-rlhf")]
     OpenRlhf,
     /// open-instruct's default, "centered": no division.
     OpenInstruct,
@@ -62,11 +68,13 @@ pub enum Dialect {
     Tinker,
     /// NeMo-RL's example configuration: leave-one-out mean and deviation.
     NemoRl,
+    /// prime-rl's `max_rl`: divided by the mean.
+    MaxRl,
 }
 
 impl Dialect {
     /// Every dialect, in the order of the table.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::House,
         Self::Trl,
         Self::Verl,
@@ -79,7 +87,27 @@ impl Dialect {
         Self::PrimeRl,
         Self::Tinker,
         Self::NemoRl,
+        Self::MaxRl,
     ];
+
+    /// Name in recipes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::House => "house",
+            Self::Trl => "trl",
+            Self::Verl => "verl",
+            Self::SkyRl => "skyrl",
+            Self::Slime => "slime",
+            Self::Roll => "roll",
+            Self::OpenRlhf => "openrlhf",
+            Self::OpenInstruct => "open-instruct",
+            Self::OpenInstructStandard => "open-instruct-standard",
+            Self::PrimeRl => "prime-rl",
+            Self::Tinker => "tinker",
+            Self::NemoRl => "nemo-rl",
+            Self::MaxRl => "max-rl",
+        }
+    }
 
     /// Settings of the group-relative block under this dialect.
     pub fn settings(self) -> GroupRelativeConfig {
@@ -105,6 +133,11 @@ impl Dialect {
                 centre: Centre::LeaveOneOut,
                 spread: Spread::LeaveOneOut,
                 singleton: Singleton::OwnBaseline,
+                ..house
+            },
+            Self::MaxRl => GroupRelativeConfig {
+                spread: Spread::Mean,
+                eps: 0.0,
                 ..house
             },
         }
@@ -164,7 +197,7 @@ mod tests {
 
     /// (name in recipes, winner, loser, group of one), worked out by hand from the frameworks' formulas:
     /// deviation^2 of the winner 49/64, of a loser 1/64, sum 56/64; sample variance 1/8, population 7/64.
-    fn expected() -> [(&'static str, f64, f64, f64); 12] {
+    fn expected() -> [(&'static str, f64, f64, f64); 13] {
         let sample = 0.125_f64.sqrt();
         let row = |name, eps: f64, lone| (name, 0.875 / (sample + eps), -0.125 / (sample + eps), lone);
         let raw = 1.0 / (1.0 + 1e-6);
@@ -178,7 +211,7 @@ mod tests {
             row("skyrl", 1e-6, raw),
             row("slime", 1e-6, 0.0),
             row("roll", 1e-6, 0.0),
-            row("open-rlhf", 1e-9, 0.0),
+            row("openrlhf", 1e-9, 0.0),
             ("open-instruct", 0.875, -0.125, 0.0),
             (
                 "open-instruct-standard",
@@ -189,6 +222,7 @@ mod tests {
             ("prime-rl", 0.875, -0.125, 0.0),
             ("tinker", 0.875, -0.125, 0.0),
             ("nemo-rl", 1.0, -1.0 / 7.0 / others, 0.0),
+            ("max-rl", 7.0, -1.0, 0.0),
         ]
     }
 
@@ -196,6 +230,7 @@ mod tests {
     fn every_dialect_computes_its_framework_s_numbers() {
         for (row, (name, winner, loser, lone)) in table().unwrap().iter().zip(expected()) {
             assert_eq!(serde_json::to_value(row.dialect).unwrap(), name);
+            assert_eq!(row.dialect.name(), name);
             assert!((row.winner - winner).abs() < 1e-12, "{name}: {}", row.winner);
             assert!((row.loser - loser).abs() < 1e-12, "{name}: {}", row.loser);
             assert!((row.singleton - lone).abs() < 1e-12, "{name}: {}", row.singleton);
@@ -219,6 +254,13 @@ mod tests {
         );
         assert_eq!(figures(Dialect::PrimeRl), pair("0.87500", "-0.12500"));
         assert_eq!(figures(Dialect::NemoRl), pair("1.00000", "-0.37796"));
+        assert_eq!(figures(Dialect::MaxRl), pair("7.00000", "-1.00000"));
+    }
+
+    #[test]
+    fn the_older_spelling_of_openrlhf_is_read() {
+        let old: Dialect = serde_json::from_str(r#""open-rlhf""#).unwrap();
+        assert_eq!(old, Dialect::OpenRlhf);
     }
 
     #[test]

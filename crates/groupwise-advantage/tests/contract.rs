@@ -1,6 +1,7 @@
 //! What every named estimator owes its seam, checked on random ragged batches.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use groupwise_advantage::AdvantageSpec;
 use groupwise_core::{
@@ -95,6 +96,28 @@ fn column<T: Clone>(batch: &Batch, of: impl Fn(&Member) -> &[T]) -> Vec<T> {
         .collect()
 }
 
+/// The trajectory of a member; every other one was cut off.
+fn trajectory(member: &Member) -> Trajectory {
+    let n = member.mask.len();
+    Trajectory {
+        task: 0,
+        sample: 0,
+        agent: None,
+        prompt: Arc::from([0]),
+        completion: vec![0; n],
+        mask: member.mask.clone(),
+        logp: member.logp_old.clone(),
+        entropy: vec![0.0; n],
+        turns: Vec::new(),
+        version: 0,
+        stop: if n.is_multiple_of(2) {
+            StopReason::Length
+        } else {
+            StopReason::EndToken
+        },
+    }
+}
+
 /// Advantages of each trajectory: one number or one per token.
 fn estimate(spec: &AdvantageSpec, batch: &Batch) -> Result<Vec<Vec<f64>>, DataError> {
     let groups = Offsets::from_lengths(batch.iter().map(|(_, g)| g.len()));
@@ -136,6 +159,8 @@ fn estimate(spec: &AdvantageSpec, batch: &Batch) -> Result<Vec<Vec<f64>>, DataEr
         spans: judged_spans.spans(),
         steps: &judged,
     });
+    let trajectories: Vec<Trajectory> = members.iter().map(|m| trajectory(m)).collect();
+    view.trajectories = Some(&trajectories);
     let advantages = spec.build(&()).expect("defaults are valid").estimate(&view)?;
     advantages.check(tokens.spans())?;
     Ok(match advantages {
@@ -155,6 +180,7 @@ fn specs() -> Vec<AdvantageSpec> {
         r#"{"max-rl": {"eps": 1e-6, "singleton": "raw"}}"#,
         r#"{"seed-grpo": {"alpha": 0.5, "func": "focal", "prob": "likelihood", "estimator": "shannon"}}"#,
         r#"{"dr-irl": {"tau": 0.01, "combine": "average", "std": "population", "singleton": "raw"}}"#,
+        r#"{"rank-grpo": {"n_ranks": 1, "reward": "log-decay", "length_shaping": {}}}"#,
     ]
     .map(|json| serde_json::from_str(json).expect("a spec"));
     let named = AdvantageSpec::NAMES

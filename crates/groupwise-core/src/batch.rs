@@ -110,6 +110,9 @@ pub struct TokenBatch {
     pub logp_old: Option<Vec<f64>>,
     /// Log-probability under the reference policy, nats.
     pub logp_ref: Option<Vec<f64>>,
+    /// Segment of each token inside its trajectory, counted from 0 (a rank, an item, a judged step); `None`: the run
+    /// cuts nothing into segments.
+    pub segments: Option<Vec<u32>>,
     /// Advantages.
     pub advantages: Advantages,
     /// Sampling temperature the log-probabilities refer to.
@@ -143,6 +146,9 @@ impl TokenBatch {
                 DataError::check_len(name, values.len(), t)?;
                 DataError::check_finite(name, values)?;
             }
+        }
+        if let Some(segments) = &self.segments {
+            DataError::check_len("segments", segments.len(), t)?;
         }
         DataError::check_finite("logp_sampler", &self.logp_sampler)?;
         self.advantages.check(self.tokens.spans())
@@ -193,6 +199,12 @@ impl TokenBatch {
                 .flat_map(|i| values[self.tokens.range(*i)].iter().copied())
                 .collect()
         };
+        let segments = |all: &Vec<u32>| {
+            members
+                .iter()
+                .flat_map(|i| all[self.tokens.range(*i)].iter().copied())
+                .collect()
+        };
         Ok(Self {
             groups: Offsets::from_lengths(chosen.iter().map(|g| self.groups.range(*g).len())),
             tokens: Offsets::from_lengths(members.iter().map(|i| self.tokens.range(*i).len())),
@@ -208,6 +220,7 @@ impl TokenBatch {
             logp_sampler: per_token(&self.logp_sampler),
             logp_old: self.logp_old.as_deref().map(per_token),
             logp_ref: self.logp_ref.as_deref().map(per_token),
+            segments: self.segments.as_ref().map(segments),
             advantages: match &self.advantages {
                 Advantages::Trajectory(a) => Advantages::Trajectory(members.iter().map(|i| a[*i]).collect()),
                 Advantages::Token(a) => Advantages::Token(per_token(a)),
@@ -251,6 +264,7 @@ impl TokenBatch {
             logp_ref: self.logp_ref.as_ref().map(|reference| &reference[span.clone()]),
             entropy,
             value: None,
+            segments: self.segments.as_ref().map(|segments| &segments[span.clone()]),
             advantages: match &self.advantages {
                 Advantages::Trajectory(a) => AdvantageView::Trajectory(&a[part]),
                 Advantages::Token(a) => AdvantageView::Token(&a[span]),
@@ -289,6 +303,8 @@ pub struct TokenView<'a> {
     pub entropy: Option<&'a [f64]>,
     /// Value estimates, where a critic exists.
     pub value: Option<&'a [f64]>,
+    /// Segment of each token inside its trajectory.
+    pub segments: Option<&'a [u32]>,
     /// Advantages.
     pub advantages: AdvantageView<'a>,
 }
@@ -372,6 +388,7 @@ mod tests {
             logp_sampler: vec![-1.0; 10],
             logp_old: None,
             logp_ref: None,
+            segments: None,
             advantages: Advantages::Trajectory(vec![1.0, -1.0, 0.5, -0.5]),
             temperature: 1.0,
             tokens,
@@ -396,6 +413,7 @@ mod tests {
         assert_eq!(view.tokens.iter().collect::<Vec<_>>(), vec![0..3, 3..4]);
         assert_eq!(view.logp_old, &logp);
         assert_eq!(view.advantage_row(1).at(0), 0.5);
+        assert_eq!(view.segments, None);
         assert!(batch.view(0..1, &logp, None).is_err());
     }
 
@@ -412,6 +430,24 @@ mod tests {
         picked.check().unwrap();
         assert_eq!(whole.select_groups(&[0, 1]).unwrap(), whole);
         assert!(whole.select_groups(&[2]).is_err());
+    }
+
+    #[test]
+    fn segments_go_with_their_tokens() {
+        let mut whole = batch();
+        whole.segments = Some((10..20).collect());
+        let logp = [-0.1; 4];
+        assert_eq!(
+            whole.view(1..3, &logp, None).unwrap().segments,
+            Some(&[12, 13, 14, 15][..])
+        );
+        let picked = whole.select_groups(&[1]).unwrap();
+        assert_eq!(picked.segments, Some(vec![15, 16, 17, 18, 19]));
+        whole.segments = Some(vec![0; 9]);
+        assert_eq!(
+            whole.check().unwrap_err().to_string(),
+            "`segments` has 9 entries, expected 10"
+        );
     }
 
     #[test]

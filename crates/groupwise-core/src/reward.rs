@@ -34,6 +34,8 @@ bitflags::bitflags! {
         const TRAJECTORIES = 1 << 9;
         /// The task of each group.
         const TASKS = 1 << 10;
+        /// Segment of each token.
+        const SEGMENTS = 1 << 11;
     }
 }
 
@@ -79,6 +81,50 @@ pub struct ProcessRewards<'a> {
 }
 
 impl ProcessRewards<'_> {
+    /// Segment of every token: the judged step it belongs to, counted from 0 in its trajectory.
+    ///
+    /// # Formula
+    /// Token t belongs to the first step that ends at t or later; tokens behind the last step belong to one further
+    /// segment.
+    ///
+    /// # Shapes
+    /// `tokens`: trajectory -> tokens; one segment per token.
+    ///
+    /// # Edge cases
+    /// A trajectory without steps is one segment.
+    ///
+    /// # Errors
+    /// Steps of other trajectories than `tokens`; an end that does not ascend or leaves the trajectory, named.
+    ///
+    /// # Example
+    /// ```
+    /// use groupwise_core::{JudgedStep, Offsets, ProcessRewards};
+    /// let (tokens, spans) = (Offsets::from_lengths([4, 2]), Offsets::from_lengths([2, 0]));
+    /// let steps = [JudgedStep { end: 1, reward: 1.0 }, JudgedStep { end: 2, reward: 0.0 }];
+    /// let process = ProcessRewards { spans: spans.spans(), steps: &steps };
+    /// assert_eq!(process.segments(tokens.spans())?, [0, 0, 1, 2, 0, 0]);
+    /// # Ok::<(), groupwise_core::DataError>(())
+    /// ```
+    pub fn segments(&self, tokens: Spans<'_>) -> Result<Vec<u32>, DataError> {
+        self.check(tokens.len())?;
+        let mut out = vec![0; tokens.total()];
+        for (i, span) in tokens.iter().enumerate() {
+            let row = &mut out[span];
+            let mut lower = 0;
+            for (k, step) in (1..).zip(&self.steps[self.spans.range(i)]) {
+                if step.end < lower || step.end >= row.len() {
+                    let place = format!("trajectory {i}");
+                    let range = format!("{lower}..{}", row.len());
+                    let what = format!("a judged step ends at token {}, expected in {range}", step.end);
+                    return Err(DataError::value(place, what));
+                }
+                lower = step.end + 1;
+                row[lower..].fill(k);
+            }
+        }
+        Ok(out)
+    }
+
     fn check(&self, n_trajectories: usize) -> Result<(), DataError> {
         DataError::check_len("process rewards", self.spans.len(), n_trajectories)?;
         self.spans.check_covers("judged steps", self.steps.len())?;
@@ -223,6 +269,52 @@ impl<'a> RewardBatch<'a> {
 mod tests {
     use super::*;
     use crate::Offsets;
+
+    #[test]
+    fn every_need_has_a_bit_of_its_own() {
+        use bitflags::Flags;
+        let bits: u32 = Needs::FLAGS.iter().map(|f| f.value().bits()).sum();
+        assert_eq!(bits, Needs::all().bits());
+        assert_eq!(bits.count_ones() as usize, Needs::FLAGS.len());
+    }
+
+    #[test]
+    fn segments_follow_the_judged_steps_and_bad_ends_are_named() {
+        let tokens = Offsets::from_lengths([3, 2, 0]);
+        let run = |lengths: [usize; 3], ends: &[usize]| {
+            let steps: Vec<JudgedStep> = ends
+                .iter()
+                .map(|end| JudgedStep {
+                    end: *end,
+                    reward: 0.0,
+                })
+                .collect();
+            let spans = Offsets::from_lengths(lengths);
+            let process = ProcessRewards {
+                spans: spans.spans(),
+                steps: &steps,
+            };
+            process.segments(tokens.spans()).map_err(|e| e.to_string())
+        };
+        assert_eq!(run([3, 1, 0], &[0, 1, 2, 1]), Ok(vec![0, 1, 2, 0, 0]));
+        assert_eq!(run([1, 0, 0], &[0]), Ok(vec![0, 1, 1, 0, 0]));
+        for (ends, message) in [
+            (
+                [0, 2],
+                "trajectory 1: a judged step ends at token 2, expected in 1..2",
+            ),
+            (
+                [1, 1],
+                "trajectory 1: a judged step ends at token 1, expected in 2..2",
+            ),
+        ] {
+            assert_eq!(run([0, 2, 0], &ends), Err(message.to_owned()));
+        }
+        assert_eq!(
+            run([0, 0, 1], &[0]),
+            Err("trajectory 2: a judged step ends at token 0, expected in 0..0".to_owned())
+        );
+    }
 
     #[test]
     fn check_names_group_and_trajectory() {

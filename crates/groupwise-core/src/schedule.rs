@@ -1,4 +1,4 @@
-//! Values that change with training progress: constant, linear and cosine, with a warm-up.
+//! Values that change with training progress: constant, linear and cosine with a warm-up, and lines between points.
 
 use serde::{Deserialize, Serialize};
 
@@ -97,9 +97,112 @@ impl Schedule for Ramp {
     }
 }
 
+/// Straight lines between points, flat before the first and behind the last.
+///
+/// # Formula
+/// Between neighbors `(x0, y0)` and `(x1, y1)`: `y0 + (y1 - y0) (x - x0) / (x1 - x0)`, x the progress.
+///
+/// # Edge cases
+/// At a point the value is exactly its y.  Progress outside [0, 1] is clamped.
+///
+/// # Example
+/// ```
+/// use groupwise_core::schedule::PiecewiseLinear;
+/// use groupwise_core::Schedule;
+/// let v = PiecewiseLinear::new(&[(0.0, 0.5), (0.25, 0.0), (1.0, 1.0)])?;
+/// assert_eq!((v.value(0.0), v.value(0.125), v.value(0.25), v.value(0.625)), (0.5, 0.25, 0.0, 0.5));
+/// # Ok::<(), groupwise_core::ParamError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct PiecewiseLinear(Vec<(f64, f64)>);
+
+impl PiecewiseLinear {
+    /// Validates the points.
+    ///
+    /// # Errors
+    /// No point; progress outside [0, 1] or not ascending; a value that is not finite.
+    pub fn new(points: &[(f64, f64)]) -> Result<Self, ParamError> {
+        let refuse = |value: String, range: &str| Err(ParamError::new("points", value, range));
+        if points.is_empty() {
+            return refuse("none".into(), "at least one point");
+        }
+        for (i, (x, y)) in points.iter().enumerate() {
+            let ascends = i == 0 || *x > points[i - 1].0;
+            if !((0.0..=1.0).contains(x) && ascends && y.is_finite()) {
+                let range = "finite values at ascending progress in [0, 1]";
+                return refuse(format!("({x}, {y})"), range);
+            }
+        }
+        Ok(Self(points.to_vec()))
+    }
+}
+
+impl Schedule for PiecewiseLinear {
+    fn value(&self, progress: f64) -> f64 {
+        let x = progress.clamp(0.0, 1.0);
+        let next = self.0.partition_point(|point| point.0 < x);
+        let Some((x1, y1)) = self.0.get(next) else {
+            return self.0.last().map_or(f64::NAN, |last| last.1);
+        };
+        match next.checked_sub(1).map(|before| self.0[before]) {
+            Some((x0, y0)) if x < *x1 => y0 + (y1 - y0) * (x - x0) / (x1 - x0),
+            _ => *y1,
+        }
+    }
+
+    fn save(&self) -> State {
+        State::Null
+    }
+
+    fn load(&mut self, _: &State) -> Result<(), DataError> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_between_points() {
+        let line = PiecewiseLinear::new(&[(0.25, 2.0), (0.5, -1.0), (0.75, 3.0)]).unwrap();
+        for (x, y) in [
+            (-1.0, 2.0),
+            (0.0, 2.0),
+            (0.25, 2.0),
+            (0.375, 0.5),
+            (0.5, -1.0),
+            (0.625, 1.0),
+            (0.75, 3.0),
+            (2.0, 3.0),
+        ] {
+            assert_eq!(line.value(x), y, "{x}");
+        }
+        let mut copy = PiecewiseLinear::new(&[(0.0, 1.0)]).unwrap();
+        copy.load(&line.save()).unwrap();
+        assert_eq!((copy.value(0.0), copy.value(0.5)), (1.0, 1.0));
+    }
+
+    #[test]
+    fn points_that_make_no_line_are_refused() {
+        let refuse = |points: &[(f64, f64)]| PiecewiseLinear::new(points).unwrap_err().to_string();
+        assert_eq!(refuse(&[]), "`points` = none: must be at least one point");
+        let range = "must be finite values at ascending progress in [0, 1]";
+        assert_eq!(
+            refuse(&[(0.5, 1.0), (0.5, 2.0)]),
+            format!("`points` = (0.5, 2): {range}")
+        );
+        assert_eq!(refuse(&[(1.5, 1.0)]), format!("`points` = (1.5, 1): {range}"));
+        assert_eq!(refuse(&[(-0.5, 1.0)]), format!("`points` = (-0.5, 1): {range}"));
+        assert_eq!(
+            refuse(&[(f64::NAN, 1.0)]),
+            format!("`points` = (NaN, 1): {range}")
+        );
+        assert_eq!(
+            refuse(&[(0.0, f64::NAN)]),
+            format!("`points` = (0, NaN): {range}")
+        );
+    }
 
     #[test]
     fn ends_where_it_should() {

@@ -182,6 +182,20 @@ pub fn leave_one_out_std(values: &[f64], i: usize) -> f64 {
     sample_std(&kept)
 }
 
+/// Discount of a rank in cumulative gain: `1 / log2(rank + 2)`, ranks counted from 0.
+///
+/// # Source
+/// Järvelin and Kekäläinen 2002 with the logarithm of base 2, as `sklearn.metrics.dcg_score`.
+///
+/// # Example
+/// ```
+/// use groupwise_core::stats::rank_discount;
+/// assert_eq!((rank_discount(0), rank_discount(2)), (1.0, 0.5));
+/// ```
+pub fn rank_discount(rank: usize) -> f64 {
+    (rank as f64 + 2.0).log2().recip()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -101,6 +101,7 @@ impl Load {
             logp_sampler: vec![-1.0; total],
             logp_old: None,
             logp_ref: None,
+            segments: None,
             advantages: Advantages::Trajectory(vec![0.5; n]),
             temperature: 1.0,
         }

@@ -248,6 +248,7 @@ fn padding_changes_nothing() {
             logp_sampler: batch.logp_sampler[tokens.clone()].to_vec(),
             logp_old: None,
             logp_ref: None,
+            segments: None,
             advantages: groupwise_core::Advantages::Trajectory(vec![0.0]),
             temperature: 0.9,
         };

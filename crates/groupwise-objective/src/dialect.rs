@@ -1,20 +1,27 @@
 //! What other libraries default to, as configurations of the general objective.
 //!
 //! Only what was read in their code or example configurations is stated; what was not is listed as unstated and
-//! left at the house default.  Values of snapshots of August 2026.
+//! left at the house default.  Values of snapshots of August 2026; `tests/golden/dialects.json` holds losses and
+//! derivatives under each, worked out apart from this code.
 //!
 //! | dialect | clip | dual clip | aggregation | KL |
 //! |---|---|---|---|---|
 //! | TRL | 0.2 / 0.2 | off | token mean | k3 in the loss, off |
 //! | verl | 0.2 / 0.2 | 3 | token mean | off |
-//! | OpenRLHF | 0.2 / 0.2 | - | token mean | in the reward, 0.01 |
-//! | open-instruct | 0.2 / 0.272 | - | - | 0.05 |
+//! | OpenRLHF | 0.2 / 0.2 | off | token mean | k1 in the reward, 0.01 |
+//! | open-instruct | 0.2 / 0.272 | off | token mean | k3 in the loss, 0.05 |
 //! | prime-rl | not a ratio clip | - | token mean | - |
-//! | NeMo-RL | 0.2 / 0.2 | - | token mean | k3, 0.01 |
-//! | SkyRL | - | - | token mean | k3 in the loss, 0.001 |
+//! | NeMo-RL | 0.2 / 0.2 | off | token mean | k3 in the loss, 0.01 |
+//! | SkyRL | 0.2 / 0.2 | off | token mean | k3 in the loss, 0.001 |
 //! | slime | 0.2 / 0.2 | - | per sequence | off |
+//! | ROLL | 0.2 / 0.2 | off | per sequence | off: its 0.2 acts with `add_token_level_kl` only |
+//! | AReaL | 0.4 / 0.4 | - | token mean | off |
+//! | Tinker | not a ratio clip | - | fixed by the service | - |
 //!
-//! The log-ratio clamp at +-20 stays on in all of them: TRL has none, so results differ beyond it.
+//! "Token mean" divides by the counted tokens of the update batch, "per sequence" first by those of each
+//! trajectory.  The log-ratio clamp at +-20 stays on in all of them: TRL has none, open-instruct clamps the
+//! log-ratio to the reference at +-40 and NeMo-RL, OpenRLHF and AReaL clamp estimates of KL, so results differ
+//! beyond those bounds.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,15 +31,16 @@ use crate::regularizer::{KlEstimator, KlPlace};
 use crate::surrogate::{ClipParams, SurrogateConfig};
 
 /// A library whose defaults are known in part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dialect {
     /// huggingface/trl, `GRPOConfig`.
+    #[default]
     Trl,
     /// volcengine/verl, default configuration.
     Verl,
     /// OpenRLHF.
-    #[serde(rename = "openrlhf")]
+    #[serde(rename = "openrlhf", alias = "open-rlhf")]
     OpenRlhf,
     /// allenai/open-instruct, GRPO.
     OpenInstruct,
@@ -45,6 +53,12 @@ pub enum Dialect {
     SkyRl,
     /// slime.
     Slime,
+    /// ROLL.
+    Roll,
+    /// AReaL, its GSM8K example.
+    Areal,
+    /// Tinker cookbook: the service computes the loss.
+    Tinker,
 }
 
 /// The stated defaults of a library; `None`: not stated.
@@ -68,7 +82,7 @@ pub struct DialectRow {
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Trl,
         Self::Verl,
         Self::OpenRlhf,
@@ -77,60 +91,89 @@ impl Dialect {
         Self::NemoRl,
         Self::SkyRl,
         Self::Slime,
+        Self::Roll,
+        Self::Areal,
+        Self::Tinker,
     ];
+
+    /// Name in recipes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Trl => "trl",
+            Self::Verl => "verl",
+            Self::OpenRlhf => "openrlhf",
+            Self::OpenInstruct => "open-instruct",
+            Self::PrimeRl => "prime-rl",
+            Self::NemoRl => "nemo-rl",
+            Self::SkyRl => "skyrl",
+            Self::Slime => "slime",
+            Self::Roll => "roll",
+            Self::Areal => "areal",
+            Self::Tinker => "tinker",
+        }
+    }
+
+    /// True if its loss is a clipped ratio, as the general objective has one.
+    pub fn is_clip(self) -> bool {
+        self.row().clip.is_some()
+    }
 
     /// The stated defaults.
     pub fn row(self) -> DialectRow {
         let none = DialectRow::default();
         let token_mean = DialectRow {
+            clip: Some((0.2, 0.2)),
             aggregation: Some(Aggregation::TokenMean),
             ..none
         };
+        let with_k3 = |beta| DialectRow {
+            beta: Some(beta),
+            kl_estimator: Some(KlEstimator::K3),
+            kl_in: Some(KlPlace::Loss),
+            ..token_mean
+        };
+        let per_sequence = DialectRow {
+            aggregation: Some(Aggregation::SeqMeanTokenMean),
+            beta: Some(0.0),
+            ..token_mean
+        };
         match self {
-            Self::Trl => DialectRow {
-                clip: Some((0.2, 0.2)),
-                beta: Some(0.0),
-                kl_estimator: Some(KlEstimator::K3),
-                kl_in: Some(KlPlace::Loss),
-                ..token_mean
-            },
+            Self::Trl => with_k3(0.0),
             Self::Verl => DialectRow {
-                clip: Some((0.2, 0.2)),
                 dual_clip: Some(3.0),
                 beta: Some(0.0),
                 ..token_mean
             },
             Self::OpenRlhf => DialectRow {
-                clip: Some((0.2, 0.2)),
                 beta: Some(0.01),
+                kl_estimator: Some(KlEstimator::K1),
                 kl_in: Some(KlPlace::Reward),
                 ..token_mean
             },
             Self::OpenInstruct => DialectRow {
                 clip: Some((0.2, 0.272)),
-                beta: Some(0.05),
-                ..none
+                ..with_k3(0.05)
             },
             Self::PrimeRl => DialectRow {
+                clip: None,
                 beyond: Some("masks tokens by the difference of probabilities (0.2 / 0.2), not by the ratio"),
                 ..token_mean
             },
-            Self::NemoRl => DialectRow {
-                clip: Some((0.2, 0.2)),
-                beta: Some(0.01),
-                kl_estimator: Some(KlEstimator::K3),
-                ..token_mean
-            },
-            Self::SkyRl => DialectRow {
-                beta: Some(0.001),
-                kl_estimator: Some(KlEstimator::K3),
-                kl_in: Some(KlPlace::Loss),
-                ..token_mean
-            },
-            Self::Slime => DialectRow {
-                clip: Some((0.2, 0.2)),
-                aggregation: Some(Aggregation::SeqMeanTokenMean),
+            Self::NemoRl => with_k3(0.01),
+            Self::SkyRl => with_k3(0.001),
+            Self::Slime | Self::Roll => per_sequence,
+            Self::Areal => DialectRow {
+                clip: Some((0.4, 0.4)),
                 beta: Some(0.0),
+                beyond: Some(
+                    "weighs each token by the ratio of the recomputed to the sampler's policy, capped at 5",
+                ),
+                ..token_mean
+            },
+            Self::Tinker => DialectRow {
+                beyond: Some(
+                    "leaves the loss to its service: the importance-weighted advantage, without a clip",
+                ),
                 ..none
             },
         }
@@ -143,7 +186,7 @@ impl Dialect {
     /// use groupwise_objective::{Dialect, aggregate::Aggregation};
     /// let verl = Dialect::Verl.objective();
     /// assert_eq!(verl.aggregation, Aggregation::TokenMean);
-    /// assert_eq!(Dialect::OpenInstruct.unstated(), ["aggregation", "kl_estimator", "kl_in"]);
+    /// assert_eq!(Dialect::PrimeRl.unstated(), ["epsilon", "beta", "kl_estimator", "kl_in"]);
     /// ```
     pub fn objective(self) -> PolicyGradientConfig {
         let (row, house) = (self.row(), PolicyGradientConfig::default());
@@ -211,29 +254,26 @@ mod tests {
 
     #[test]
     fn what_is_not_stated_is_listed() {
-        let listed: Vec<_> = Dialect::ALL.iter().map(|d| d.unstated()).collect();
-        assert_eq!(
-            listed,
-            [
-                vec![],
-                vec![],
-                vec!["kl_estimator"],
-                vec!["aggregation", "kl_estimator", "kl_in"],
-                vec!["epsilon", "beta", "kl_estimator", "kl_in"],
-                vec!["kl_in"],
-                vec!["epsilon"],
-                vec![],
-            ]
-        );
-        assert!(Dialect::PrimeRl.row().beyond.is_some());
+        for dialect in Dialect::ALL {
+            let expected: &[&str] = match dialect {
+                Dialect::PrimeRl => &["epsilon", "beta", "kl_estimator", "kl_in"],
+                Dialect::Tinker => &["epsilon", "aggregation", "beta", "kl_estimator", "kl_in"],
+                _ => &[],
+            };
+            assert_eq!(dialect.unstated(), expected, "{dialect:?}");
+            assert_eq!(dialect.is_clip(), expected.is_empty(), "{dialect:?}");
+            let beyond = matches!(dialect, Dialect::PrimeRl | Dialect::Tinker | Dialect::Areal);
+            assert_eq!(dialect.row().beyond.is_some(), beyond, "{dialect:?}");
+        }
     }
 
     #[test]
     fn names_as_in_recipes() {
-        let names = serde_json::to_string(&Dialect::ALL).expect("prints");
-        assert_eq!(
-            names,
-            r#"["trl","verl","openrlhf","open-instruct","prime-rl","nemo-rl","skyrl","slime"]"#
-        );
+        for dialect in Dialect::ALL {
+            let name = serde_json::to_value(dialect).expect("prints");
+            assert_eq!(name, dialect.name());
+        }
+        let old: Dialect = serde_json::from_str(r#""open-rlhf""#).expect("reads");
+        assert_eq!((old, Dialect::default()), (Dialect::OpenRlhf, Dialect::Trl));
     }
 }

@@ -106,6 +106,7 @@ impl NestedBatch {
             logp_sampler: logp_old.clone().unwrap_or_else(|| logp.clone()),
             logp_old,
             logp_ref: optional("logp_ref", &self.logp_ref)?,
+            segments: None,
             advantages,
             temperature: 1.0,
             tokens,
@@ -143,8 +144,20 @@ pub fn evaluate_nested(
     input: &NestedBatch,
 ) -> Result<NestedEvaluation, DataError> {
     let (batch, logp) = input.to_batch()?;
-    let view = batch.view(0..batch.n_trajectories(), &logp, None)?;
-    let frozen = objective.freeze(&objective.denominators(&batch)?, &view)?;
+    evaluate_batch(objective, &batch, &logp)
+}
+
+/// As [`evaluate_nested`], for a batch in ragged form: for inputs that nested lists have no place for.
+///
+/// # Errors
+/// Whatever the objective refuses.
+pub fn evaluate_batch(
+    objective: &dyn Objective,
+    batch: &TokenBatch,
+    logp: &[f64],
+) -> Result<NestedEvaluation, DataError> {
+    let view = batch.view(0..batch.n_trajectories(), logp, None)?;
+    let frozen = objective.freeze(&objective.denominators(batch)?, &view)?;
     let at = objective.evaluate(&frozen, &view)?;
     let rows = |group: std::ops::Range<usize>| {
         group

@@ -29,8 +29,12 @@ pub(crate) struct Assembled {
 
 /// Flattens the members of these groups.  A member that must not enter the loss, or that could not be scored,
 /// keeps its place in the group's statistics and has its mask cleared; so have all members of a group whose greedy
-/// answer could not be scored, for there is nothing to compare them with.
-pub(crate) fn assemble(groups: &[&Group], temperature: f64) -> Assembled {
+/// answer could not be scored, for there is nothing to compare them with.  Where answers are judged step by step, the
+/// steps are the segments of the batch.
+///
+/// # Errors
+/// A judged step outside its answer, named.
+pub(crate) fn assemble(groups: &[&Group], temperature: f64) -> Result<Assembled, DataError> {
     let mut out = Assembled {
         batch: TokenBatch {
             groups: Offsets::from_lengths(groups.iter().map(|g| g.members.len())),
@@ -41,6 +45,7 @@ pub(crate) fn assemble(groups: &[&Group], temperature: f64) -> Assembled {
             logp_sampler: Vec::new(),
             logp_old: None,
             logp_ref: None,
+            segments: None,
             advantages: Advantages::Trajectory(Vec::new()),
             temperature,
         },
@@ -67,7 +72,9 @@ pub(crate) fn assemble(groups: &[&Group], temperature: f64) -> Assembled {
     }
     let n = out.rewards.len();
     out.batch.advantages = Advantages::Trajectory(vec![0.0; n]);
-    out
+    let tokens = out.batch.tokens.spans();
+    out.batch.segments = out.process().map(|p| p.segments(tokens)).transpose()?;
+    Ok(out)
 }
 
 impl Assembled {
@@ -101,6 +108,14 @@ impl Assembled {
             }
             _ => self.judged = None,
         }
+    }
+
+    /// Judged steps of every member, where all of them were judged.
+    fn process(&self) -> Option<ProcessRewards<'_>> {
+        self.judged.as_deref().map(|steps| ProcessRewards {
+            spans: self.judged_spans.spans(),
+            steps,
+        })
     }
 
     /// Entropies of the sampler's distributions, along the batch.
@@ -145,10 +160,7 @@ impl Assembled {
             logp_old: Some(batch.logp_old.as_deref().unwrap_or(&batch.logp_sampler)),
             logp_ref: batch.logp_ref.as_deref(),
             entropy: Some(&self.entropy),
-            process: self.judged.as_deref().map(|steps| ProcessRewards {
-                spans: self.judged_spans.spans(),
-                steps,
-            }),
+            process: self.process(),
             trajectories: Some(&self.trajectories),
             tasks: Some(tasks),
             ..RewardBatch::new(batch.groups.spans(), &self.rewards)
@@ -157,5 +169,68 @@ impl Assembled {
         advantages.check(batch.tokens.spans())?;
         self.batch.advantages = advantages;
         self.batch.check()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use groupwise_core::event::BillKind;
+    use groupwise_core::{GroupOutcome, GroupRewards, StopReason};
+
+    use super::*;
+
+    fn trajectory(n_tokens: usize) -> Trajectory {
+        Trajectory {
+            task: 0,
+            sample: 0,
+            agent: None,
+            prompt: Arc::from([0]),
+            completion: vec![0; n_tokens],
+            mask: vec![true; n_tokens],
+            logp: vec![-1.0; n_tokens],
+            entropy: vec![0.0; n_tokens],
+            turns: Vec::new(),
+            version: 0,
+            stop: StopReason::EndToken,
+        }
+    }
+
+    fn group(ends: Option<[&[usize]; 2]>) -> Group {
+        let step = |end: &usize| JudgedStep {
+            end: *end,
+            reward: 1.0,
+        };
+        Group {
+            task: 0,
+            members: vec![trajectory(3), trajectory(2)],
+            outcome: GroupOutcome {
+                task: 0,
+                rewards: vec![Some(1.0); 2],
+                lengths: vec![3, 2],
+            },
+            rewards: GroupRewards::new("v", vec![Some(1.0); 2]),
+            kind: BillKind::Train,
+            steps: ends.map(|ends| ends.iter().map(|e| e.iter().map(step).collect()).collect()),
+            greedy: None,
+            n_aborted: 0,
+        }
+    }
+
+    #[test]
+    fn judged_steps_are_the_segments_of_the_batch() {
+        let judged = group(Some([&[0, 2], &[0]]));
+        let batch = assemble(&[&judged, &judged], 1.0).expect("fits").batch;
+        assert_eq!(batch.segments, Some(vec![0, 1, 1, 0, 1, 0, 1, 1, 0, 1]));
+        assert_eq!(batch.check(), Ok(()));
+        let plain = group(None);
+        assert_eq!(
+            assemble(&[&judged, &plain], 1.0).expect("fits").batch.segments,
+            None
+        );
+        let outside = group(Some([&[0], &[2]]));
+        assert_eq!(
+            assemble(&[&outside], 1.0).err().map(|e| e.to_string()),
+            Some("trajectory 1: a judged step ends at token 2, expected in 0..2".to_owned())
+        );
     }
 }

@@ -313,9 +313,11 @@ impl Generator<'_> {
         })
     }
 
-    /// Judged steps of each member, if the estimator works on them.  An answer that cannot be cut has none.
+    /// Judged steps of each member, if the estimator works on them or the objective on the segments they cut.  An
+    /// answer that cannot be cut has none.
     fn judged_steps(&self, task: &Task, members: &[Trajectory]) -> Option<Vec<Vec<JudgedStep>>> {
-        let wanted = self.plan.estimator.needs().contains(Needs::PROCESS_REWARDS);
+        let needs = self.plan.estimator.needs() | self.plan.objective.needs();
+        let wanted = needs.intersects(Needs::PROCESS_REWARDS | Needs::SEGMENTS);
         let cut = |m: &Trajectory| self.plan.verifier.steps(task, m).unwrap_or_default();
         wanted.then(|| members.iter().map(cut).collect())
     }

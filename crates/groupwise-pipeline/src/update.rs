@@ -44,9 +44,9 @@ pub(crate) fn update(
     learner: &mut dyn Learner,
     metrics: &mut Metrics,
 ) -> Result<(), PipelineError> {
-    let Place { seed, step, rate, .. } = place;
+    let step = place.step;
     let run = &plan.recipe.run;
-    let mut assembled = assemble(groups, run.temperature);
+    let mut assembled = assemble(groups, run.temperature).map_err(at(step, "segments"))?;
     if assembled.batch.n_tokens() == 0 {
         return Ok(());
     }
@@ -69,32 +69,44 @@ pub(crate) fn update(
         .estimate(plan.estimator.as_ref(), &tasks)
         .map_err(at(step, "advantage estimator"))?;
     record_batch(&assembled, metrics);
-    metrics.set("learning_rate", rate);
+    metrics.set("learning_rate", place.rate);
+    let totals = iterate(plan, place, &assembled.batch, learner)?;
+    totals.record(metrics);
+    Ok(())
+}
+
+/// The optimizer steps of one training step.
+fn iterate(
+    plan: &Plan,
+    place: Place,
+    whole: &TokenBatch,
+    learner: &mut dyn Learner,
+) -> Result<Totals, PipelineError> {
+    let Place { seed, step, progress, rate } = place;
+    let run = &plan.recipe.run;
     let mut totals = Totals::default();
     for iteration in 0..run.num_iterations {
         let key = Key::new(seed, Stream::MiniBatch)
             .step(step)
             .named("iteration", u64::from(iteration));
-        for chosen in deal(assembled.batch.groups.len(), run.mini_batches, key) {
+        let mini_batches = deal(whole.groups.len(), run.mini_batches, key);
+        for (chosen, nth) in mini_batches.into_iter().zip(0u32..) {
+            let done = f64::from(iteration * run.mini_batches + nth);
+            let within = done / f64::from(run.num_iterations * run.mini_batches) / run.steps as f64;
+            let scheduled = plan.objective.scheduled(progress + within);
+            let objective = scheduled.as_deref().unwrap_or(plan.objective.as_ref());
             let part = if run.mini_batches == 1 {
                 None
             } else {
-                Some(
-                    assembled
-                        .batch
-                        .select_groups(&chosen)
-                        .map_err(at(step, "mini-batch"))?,
-                )
+                Some(whole.select_groups(&chosen).map_err(at(step, "mini-batch"))?)
             };
-            let batch = part.as_ref().unwrap_or(&assembled.batch);
+            let batch = part.as_ref().unwrap_or(whole);
             if batch.mask.iter().any(|m| *m) {
-                optimize(plan.objective.as_ref(), batch, rate, learner, &mut totals)
-                    .map_err(at(step, "update"))?;
+                optimize(objective, batch, rate, learner, &mut totals).map_err(at(step, "update"))?;
             }
         }
     }
-    totals.record(metrics);
-    Ok(())
+    Ok(totals)
 }
 
 /// Groups of each optimizer step: all in order for one, dealt out after a keyed shuffle for several.

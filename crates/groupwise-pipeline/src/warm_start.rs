@@ -131,6 +131,7 @@ fn batch(chosen: &[&Demonstration], temperature: f64) -> TokenBatch {
         logp_sampler: vec![0.0; n],
         logp_old: None,
         logp_ref: None,
+        segments: None,
         advantages: Advantages::Trajectory(vec![0.0; chosen.len()]),
         temperature,
         tokens,

@@ -103,20 +103,21 @@ impl Recipe {
 
     /// Refuses parts that need what no run of this recipe can give, before anything is computed.
     fn check_needs(&self, plan: &Plan) -> Result<(), PartError> {
-        if plan.estimator.needs().contains(Needs::PROCESS_REWARDS) && !plan.verifier.judges_steps() {
-            let name = self.advantage.name();
-            let value = format!(
-                "needs judged steps, and verifier `{}` gives none",
-                plan.verifier.name()
-            );
-            let error = ParamError::new(name, value, "used with a verifier that judges steps");
-            return Err((vec!["advantage".to_owned(), name.to_owned()], error));
-        }
         let parts = [
             ("advantage", self.advantage.name(), plan.estimator.needs()),
             ("objective", self.objective.name(), plan.objective.needs()),
         ];
         for (seam, name, needs) in parts {
+            // Segments of tokens are the judged steps.
+            let judged = needs.intersects(Needs::PROCESS_REWARDS | Needs::SEGMENTS);
+            if judged && !plan.verifier.judges_steps() {
+                let value = format!(
+                    "needs judged steps, and verifier `{}` gives none",
+                    plan.verifier.name()
+                );
+                let error = ParamError::new(name, value, "used with a verifier that judges steps");
+                return Err((vec![seam.to_owned(), name.to_owned()], error));
+            }
             if needs.contains(Needs::VALUES) {
                 let error = ParamError::new(
                     name,

@@ -111,6 +111,27 @@ fn an_error_in_an_arm_points_into_the_arm() {
 }
 
 #[test]
+fn parts_that_need_judged_steps_are_refused_where_nobody_judges() {
+    for (from, seam) in [
+        ("[advantage.grpo]", "advantage"),
+        ("[objective.grpo]", "objective"),
+    ] {
+        let found = with(from, &format!("[{seam}.rank-grpo]"));
+        let expected = format!(
+            "{seam}.rank-grpo.rank-grpo: needs judged steps, and verifier `environment` gives none is out of range"
+        );
+        assert!(found.contains(&expected), "{found}");
+    }
+    let judged = GOOD
+        .replace("skill-chain]", "digit-completion]\n[verifier.digit-completion]")
+        .replace(
+            "[advantage.grpo]\n[objective.grpo]",
+            "[advantage.rank-grpo]\n[objective.rank-grpo]",
+        );
+    assert_eq!(message(&judged), "accepted");
+}
+
+#[test]
 fn a_syntax_error_has_a_place() {
     let found = with("steps = 3", "steps = = 3");
     assert!(found.starts_with("r.toml:3:9: "), "{found}");

@@ -7,7 +7,11 @@
 //!
 //! The arithmetic of each part is also a public function of plain values, for use without the seam.
 
+pub mod length_curriculum;
+pub mod ranking;
+pub mod screen_action;
 pub mod shapers;
+pub mod step_labels;
 pub mod verifiers;
 
 pub use shapers::{ShaperSpec, overlong_penalty};

@@ -325,6 +325,7 @@ mod tests {
             logp_sampler: vec![-1.0; ids.len()],
             logp_old: None,
             logp_ref: None,
+            segments: None,
             advantages: Advantages::Trajectory(vec![0.0; trajectories.len()]),
             temperature,
             ids,

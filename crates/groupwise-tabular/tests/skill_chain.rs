@@ -112,6 +112,7 @@ fn roll_out(
         logp_sampler: tape.logp,
         logp_old: None,
         logp_ref: None,
+        segments: None,
         advantages: Advantages::Trajectory(vec![0.0; returns.len()]),
         temperature: 1.0,
     };

@@ -14,6 +14,11 @@ mod replies;
 mod seed_grpo;
 mod uav_vl_r1;
 mod unlikeliness;
+mod curriculum_length;
+mod grpo_d;
+mod knapsack_rl;
+mod rank_grpo;
+mod seagent;
 mod vade;
 mod vas;
 mod video_com;
@@ -27,6 +32,10 @@ pub type Adapter = fn(&Case) -> Result<Answer, Fault>;
 const ADAPTERS: &[(&str, Adapter)] = &[
     ("baselines", baselines::run),
     ("knapsack-rl", knapsack_rl::run),
+    ("rank-grpo", rank_grpo::run),
+    ("grpo-d", grpo_d::run),
+    ("seagent", seagent::run),
+    ("curriculum-length", curriculum_length::run),
     ("vade", vade::run),
     ("cures", cures::run),
     ("vas", vas::run),

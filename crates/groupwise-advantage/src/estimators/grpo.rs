@@ -102,7 +102,11 @@ impl Part<dyn AdvantageEstimator> for GrpoConfig {
         "DeepSeekMath, arXiv 2402.03300, section 4.1.2; numbers by dialect, see groupwise_advantage::Dialect";
 
     fn formula(&self) -> String {
-        self.resolve().formula()
+        let formula = self.resolve().formula();
+        match self.dialect {
+            Dialect::House => formula,
+            other => format!("{formula}; dialect {}", other.name()),
+        }
     }
 
     fn build(&self, _: &()) -> Result<Box<dyn AdvantageEstimator>, ParamError> {
@@ -158,8 +162,10 @@ mod tests {
         assert!(config.resolve().divides());
         assert_eq!(
             config.formula(),
-            "A_i = (r_i - mean(r)) / (std(r; n - 1) + 1e-6); equal rewards: 0; spread 0: undivided; lone member: 0"
+            "A_i = (r_i - mean(r)) / (std(r; n - 1) + 1e-6); equal rewards: 0; spread 0: undivided; lone member: 0; \
+             dialect prime-rl"
         );
+        assert!(!GrpoConfig::default().formula().contains("dialect"));
     }
 
     #[test]

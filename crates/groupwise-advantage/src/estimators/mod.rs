@@ -2,6 +2,8 @@
 
 use groupwise_core::{AdvantageEstimator, registry};
 
+mod areal;
+mod curriculum_length;
 mod dr_grpo;
 mod dr_irl;
 mod gae;
@@ -9,6 +11,7 @@ mod grpo;
 mod grpo_process;
 mod mapo;
 mod max_rl;
+mod rank_grpo;
 mod raw;
 mod reinforce_plus_plus;
 mod reinforce_plus_plus_baseline;
@@ -16,6 +19,8 @@ mod remax;
 mod rloo;
 mod seed_grpo;
 
+pub use areal::ArealConfig;
+pub use curriculum_length::{CurriculumLengthConfig, root_variance_advantages};
 pub use dr_grpo::DrGrpoConfig;
 pub use dr_irl::{
     Combine, DrIrlConfig, ModelCoefficient, clause_similarity, cosine, data_coefficients, model_coefficient,
@@ -25,6 +30,9 @@ pub use grpo::GrpoConfig;
 pub use grpo_process::GrpoProcessConfig;
 pub use mapo::{MapoConfig, mapo_lambda};
 pub use max_rl::MaxRlConfig;
+pub use rank_grpo::{
+    LengthShaping, RankGrpoConfig, RankReward, rank_advantages, rank_rewards, rank_token_advantages,
+};
 pub use raw::RawConfig;
 pub use reinforce_plus_plus::ReinforcePlusPlusConfig;
 pub use reinforce_plus_plus_baseline::ReinforcePlusPlusBaselineConfig;
@@ -74,5 +82,11 @@ registry! {
         DrIrl = "dr-irl": DrIrlConfig,
         /// Deviation by the spread or by the mean, mixed by how decided the group is.
         Mapo = "mapo": MapoConfig,
+        /// Each rank of a list compared with the same rank of the group's other lists.
+        RankGrpo = "rank-grpo": RankGrpoConfig,
+        /// Reward less the group mean, divided by the root of variance plus eps.
+        CurriculumLength = "curriculum-length": CurriculumLengthConfig,
+        /// AReaL's GRPO: normalized over the group, then over the tokens of the batch.
+        Areal = "areal": ArealConfig,
     }
 }

@@ -71,6 +71,16 @@ pub trait Objective: std::fmt::Debug + Send + Sync {
     /// What must stay together.
     fn scope(&self) -> Scope;
 
+    /// The objective at this point of training, for one with a coefficient that moves; `None` by default: it is the
+    /// same throughout.
+    ///
+    /// Called before every optimizer step with progress = optimizer steps done / planned.  What it gives has the same
+    /// `needs` and the same `scope`.
+    fn scheduled(&self, progress: f64) -> Option<Box<dyn Objective>> {
+        let _ = progress;
+        None
+    }
+
     /// What the loss divides by, from masks and groups of the whole update batch.
     ///
     /// # Errors

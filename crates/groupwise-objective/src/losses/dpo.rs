@@ -84,7 +84,7 @@ pub struct Dpo {
 }
 
 /// `log sigma(h)` and `sigma(-h)`.
-fn log_sigmoid(h: f64) -> (f64, f64) {
+pub(super) fn log_sigmoid(h: f64) -> (f64, f64) {
     // Below -700 the exponential is 0 in double precision next to 1, and ours is not made for it.
     let e = if h.abs() > 700.0 { 0.0 } else { exp(-h.abs()) };
     let other = if h >= 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) };

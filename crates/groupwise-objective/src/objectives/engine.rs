@@ -538,6 +538,7 @@ pub(crate) fn check_view(view: &TokenView<'_>) -> Result<(), DataError> {
         ("logp", view.logp.len()),
         ("logp_old", view.logp_old.len()),
         ("logp_ref", view.logp_ref.map_or(n, <[f64]>::len)),
+        ("segments", view.segments.map_or(n, <[u32]>::len)),
     ] {
         DataError::check_len(name, found, n)?;
     }

@@ -10,29 +10,38 @@
 //! | `rloo` | sequence-sum | clip 0.2 / 0.2 | `seq-mean-token-mean` | k1, 0.05, off the reward |
 //! | `ppo` | token | clip 0.2 / 0.2 | `token-mean` | off |
 //! | `reinforce` | - | - | `seq-mean-token-sum` | off |
+//! | `dialect` | token | as another library | as there | as there |
 //! | `policy-gradient` | any | any | any | any |
 //! | `supervised` | - | minus log-probability | `token-mean` | - |
+//! | `grpo-d` | token | clip 0.2 / 0.2 | `seq-mean-token-mean` | k3, 0.01 to 0 to 0.02, in the loss |
+//! | `rank-grpo` | rank, mean | clip 0.06 / 0.08 | `rank-mean` | k3, 0.001, in the loss |
 
 pub mod cispo;
 pub mod dapo;
+pub mod dialect;
 pub mod dr_grpo;
 mod engine;
 pub mod grpo;
+pub mod grpo_d;
 pub mod gspo;
 pub mod policy_gradient;
 pub mod ppo;
 mod preset;
+pub mod rank_grpo;
 pub mod reinforce;
 pub mod rloo;
 pub mod supervised;
 
 pub use cispo::CispoConfig;
 pub use dapo::DapoConfig;
+pub use dialect::DialectConfig;
 pub use dr_grpo::DrGrpoConfig;
 pub use grpo::GrpoConfig;
+pub use grpo_d::GrpoDConfig;
 pub use gspo::GspoConfig;
 pub use policy_gradient::PolicyGradientConfig;
 pub use ppo::PpoConfig;
+pub use rank_grpo::RankGrpoConfig;
 pub use reinforce::ReinforceConfig;
 pub use rloo::RlooConfig;
 pub use supervised::{SupervisedConfig, supervised};
@@ -64,6 +73,12 @@ registry! {
         PolicyGradient = "policy-gradient": PolicyGradientConfig,
         /// Maximum likelihood.
         Supervised = "supervised": SupervisedConfig,
+        /// Rank-GRPO.
+        RankGrpo = "rank-grpo": RankGrpoConfig,
+        /// GRPO-D.
+        GrpoD = "grpo-d": GrpoDConfig,
+        /// The defaults of another library.
+        Dialect = "dialect": DialectConfig,
     }
 }
 
@@ -80,7 +95,8 @@ impl ObjectiveSpec {
             Self::Ppo(config) => Some(config.general()),
             Self::Reinforce(config) => Some(config.general()),
             Self::PolicyGradient(config) => Some(config.clone()),
-            Self::Supervised(_) => None,
+            Self::Dialect(config) => Some(config.resolve()),
+            Self::Supervised(_) | Self::RankGrpo(_) | Self::GrpoD(_) => None,
         }
     }
 

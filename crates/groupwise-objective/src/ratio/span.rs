@@ -26,6 +26,24 @@ pub struct SpanRatio {
 }
 
 impl SpanRatio {
+    /// From the sum of the clamped log-ratios of the counted tokens, and their number.
+    #[inline(always)]
+    pub(crate) fn of_sum(sum: f64, counted: usize, reduction: SpanReduction) -> Self {
+        let (log_ratio, share) = match reduction {
+            _ if counted == 0 => (0.0, 0.0),
+            SpanReduction::Mean => (sum / counted as f64, 1.0 / counted as f64),
+            SpanReduction::Sum => {
+                let inside = f64::from(u8::from(sum.abs() < LOG_RATIO_CLAMP));
+                (clamp(sum, -LOG_RATIO_CLAMP, LOG_RATIO_CLAMP), inside)
+            }
+        };
+        Self {
+            log_ratio,
+            share,
+            counted,
+        }
+    }
+
     /// The ratio itself.
     pub fn ratio(&self) -> f64 {
         crate::exp::exp(self.log_ratio)
@@ -87,20 +105,7 @@ pub(crate) fn reduce(logp: &[f64], logp_old: &[f64], mask: &[bool], reduction: S
             lanes[t - start] += term(t);
         }
     }
-    let sum = fold(lanes);
-    let (log_ratio, share) = match reduction {
-        _ if counted == 0 => (0.0, 0.0),
-        SpanReduction::Mean => (sum / counted as f64, 1.0 / counted as f64),
-        SpanReduction::Sum => {
-            let inside = f64::from(u8::from(sum.abs() < LOG_RATIO_CLAMP));
-            (clamp(sum, -LOG_RATIO_CLAMP, LOG_RATIO_CLAMP), inside)
-        }
-    };
-    SpanRatio {
-        log_ratio,
-        share,
-        counted,
-    }
+    SpanRatio::of_sum(fold(lanes), counted, reduction)
 }
 
 /// One geometric-mean ratio for each segment of a run of tokens, appended to `out`.
@@ -119,7 +124,7 @@ pub(crate) fn reduce(logp: &[f64], logp_old: &[f64], mask: &[bool], reduction: S
 /// [`DataError::Length`] if slices or segments do not cover the same tokens.
 ///
 /// # Source
-/// Rank-GRPO's ratio per rank; the update batch carries no segments, so the caller brings them.
+/// Rank-GRPO's ratio per rank, where the tokens of a rank stand together.
 ///
 /// # Example
 /// ```

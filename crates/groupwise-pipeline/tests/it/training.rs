@@ -416,3 +416,26 @@ fn a_kl_penalty_in_the_reward_holds_the_policy_back() {
         last(&free)
     );
 }
+
+#[test]
+fn a_scheduled_objective_moves_with_the_optimizer_steps() {
+    let text = |mini_batches: u32| {
+        let run = format!("[run]\nmini_batches = {mini_batches}");
+        let objective = "[objective.grpo-d]\nbeta_min = 0.0\nbeta_max = 1.0\nwarm_frac = 0.5";
+        recipe("")
+            .replace("[run]", &run)
+            .replace("[objective.reinforce]", objective)
+    };
+    // At 6 of 12 steps the coefficient is 0 and the loss has no such term; with two optimizer steps a training step
+    // the second one of them has it again.
+    for (mini_batches, expected) in [(1, vec![6]), (2, vec![])] {
+        let events = events(&text(mini_batches));
+        let without: Vec<usize> = steps(&events)
+            .iter()
+            .enumerate()
+            .filter(|(_, metrics)| !metrics.contains_key("kl_loss"))
+            .map(|(step, _)| step)
+            .collect();
+        assert_eq!(without, expected, "{mini_batches} mini-batches");
+    }
+}
