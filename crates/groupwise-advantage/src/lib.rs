@@ -1,7 +1,7 @@
 //! Advantage estimators: the rewards of an update batch to advantages per trajectory or per token.
 //!
 //! Every named estimator is one file of [`estimators`] and stands in [`AdvantageSpec`], the closed list that
-//! recipes choose from.  They share four blocks, which are public because other crates build on them:
+//! recipes choose from.  They share these blocks, which are public because other crates build on them:
 //!
 //! | block | holds |
 //! |---|---|
@@ -10,6 +10,7 @@
 //! | [`returns`] | token rewards, returns to go, generalized advantage estimation |
 //! | [`whitening`] | whitening over the tokens of a batch |
 //! | [`broadcast`] | one advantage per trajectory to one per token |
+//! | [`token_weights`] | weights per token folded into advantages |
 //!
 //! All of it is pure: no generator, no clock, no I/O; `f64` throughout; an unscorable member gets 0 and changes
 //! nobody else's advantage.
@@ -20,6 +21,7 @@ pub mod estimators;
 pub mod group_relative;
 mod inputs;
 pub mod returns;
+pub mod token_weights;
 pub mod whitening;
 
 pub use broadcast::spread_to_tokens;
@@ -27,4 +29,5 @@ pub use dialect::Dialect;
 pub use estimators::AdvantageSpec;
 pub use group_relative::{GroupRelative, GroupRelativeConfig, ScaleRewards, Singleton, ZeroSpread};
 pub use returns::{Gae, KlPenalty, MaskedTokens, discounted_returns, gae, sequence_kl, token_rewards};
+pub use token_weights::weigh_tokens;
 pub use whitening::whiten;

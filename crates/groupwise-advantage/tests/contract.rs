@@ -1,9 +1,12 @@
 //! What every named estimator owes its seam, checked on random ragged batches.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use groupwise_advantage::AdvantageSpec;
-use groupwise_core::{Advantages, DataError, JudgedStep, Needs, Offsets, ProcessRewards, RewardBatch};
+use groupwise_core::{
+    Advantages, DataError, JudgedStep, Needs, Offsets, ProcessRewards, RewardBatch, StopReason, Trajectory,
+};
 use proptest::prelude::*;
 
 /// One trajectory with everything any estimator may ask for.
@@ -65,6 +68,28 @@ fn column<T: Clone>(batch: &Batch, of: impl Fn(&Member) -> &[T]) -> Vec<T> {
         .collect()
 }
 
+/// The trajectory of a member; its tokens are few different ones, read off its log-probabilities.
+fn trajectory(member: &Member) -> Trajectory {
+    Trajectory {
+        task: 0,
+        sample: 0,
+        agent: None,
+        prompt: Arc::from([0]),
+        completion: member.logp_old.iter().map(|l| -*l as u32).collect(),
+        mask: member.mask.clone(),
+        logp: member.logp_old.clone(),
+        entropy: entropy(member),
+        turns: Vec::new(),
+        version: 0,
+        stop: StopReason::EndToken,
+    }
+}
+
+/// Entropies on both sides of ln 2.
+fn entropy(member: &Member) -> Vec<f64> {
+    member.logp_ref.iter().map(|l| -l / 2.0).collect()
+}
+
 /// Advantages of each trajectory: one number or one per token.
 fn estimate(spec: &AdvantageSpec, batch: &Batch) -> Result<Vec<Vec<f64>>, DataError> {
     let groups = Offsets::from_lengths(batch.iter().map(|(_, g)| g.len()));
@@ -75,6 +100,10 @@ fn estimate(spec: &AdvantageSpec, batch: &Batch) -> Result<Vec<Vec<f64>>, DataEr
     let mask = column(batch, |m| &m.mask);
     let (logp_old, logp_ref) = (column(batch, |m| &m.logp_old), column(batch, |m| &m.logp_ref));
     let values = column(batch, |m| &m.values);
+    let entropy: Vec<f64> = members.iter().flat_map(|m| entropy(m)).collect();
+    let trajectories: Vec<Trajectory> = members.iter().map(|m| trajectory(m)).collect();
+    // Read off the member, so that it goes along when members are reordered.
+    let off_policy: Vec<bool> = members.iter().map(|m| m.logp_old[0] < -2.5).collect();
     let steps = Offsets::from_lengths(members.iter().map(|_| 1));
     let step_tokens: Vec<Range<usize>> = tokens.spans().iter().collect();
     let step_rewards: Vec<f64> = rewards.iter().map(|r| r.unwrap_or(0.0)).collect();
@@ -85,6 +114,9 @@ fn estimate(spec: &AdvantageSpec, batch: &Batch) -> Result<Vec<Vec<f64>>, DataEr
     view.logp_old = Some(&logp_old);
     view.logp_ref = Some(&logp_ref);
     view.values = Some(&values);
+    view.entropy = Some(&entropy);
+    view.trajectories = Some(&trajectories);
+    view.off_policy = Some(&off_policy);
     view.steps = Some(steps.spans());
     view.step_tokens = Some(&step_tokens);
     view.step_rewards = Some(&step_rewards);
@@ -118,6 +150,9 @@ fn specs() -> Vec<AdvantageSpec> {
         r#"{"reinforce-plus-plus": {"gamma": 0.9, "kl_coef": 0.01, "masked_tokens": "skip"}}"#,
         r#"{"gae": {"gamma": 0.9, "kl_coef": 0.01, "whiten": "none"}}"#,
         r#"{"max-rl": {"eps": 1e-6, "singleton": "raw"}}"#,
+        r#"{"gtpo": {"combine": "product", "divide_by_conflicts": "on", "initial_entropy": 0.9}}"#,
+        r#"{"tempsamp-r1": {"mode": "anchor"}}"#,
+        r#"{"tempsamp-r1": {"mode": "scale", "spread": "population"}}"#,
     ]
     .map(|json| serde_json::from_str(json).expect("a spec"));
     let named = AdvantageSpec::NAMES

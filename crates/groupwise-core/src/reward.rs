@@ -29,6 +29,8 @@ bitflags::bitflags! {
         const GREEDY_REWARDS = 1 << 7;
         /// Rewards of judged steps inside an answer.
         const PROCESS_REWARDS = 1 << 8;
+        /// Which trajectories the policy did not sample.
+        const OFF_POLICY = 1 << 9;
     }
 }
 
@@ -121,6 +123,8 @@ pub struct RewardBatch<'a> {
     pub values: Option<&'a [f64]>,
     /// Judged steps inside the answers.
     pub process: Option<ProcessRewards<'a>>,
+    /// True where the policy did not sample the trajectory: a reference solution put into its group.
+    pub off_policy: Option<&'a [bool]>,
     /// The trajectories themselves, for estimators that read text or turns.
     pub trajectories: Option<&'a [Trajectory]>,
 }
@@ -143,6 +147,7 @@ impl<'a> RewardBatch<'a> {
             entropy: None,
             values: None,
             process: None,
+            off_policy: None,
             trajectories: None,
         }
     }
@@ -170,6 +175,9 @@ impl<'a> RewardBatch<'a> {
         }
         if let Some(greedy) = self.greedy_rewards {
             DataError::check_len("greedy_rewards", greedy.len(), self.groups.len())?;
+        }
+        if let Some(off_policy) = self.off_policy {
+            DataError::check_len("off_policy", off_policy.len(), self.rewards.len())?;
         }
         if let Some(process) = &self.process {
             process.check(self.rewards.len())?;
@@ -226,5 +234,19 @@ mod tests {
             batch.check().unwrap_err().to_string(),
             "group 1: holds no trajectory"
         );
+    }
+
+    #[test]
+    fn off_policy_flags_must_cover_the_trajectories() {
+        let groups = Offsets::from_lengths([2]);
+        let rewards = [Some(1.0), None];
+        let mut batch = RewardBatch::new(groups.spans(), &rewards);
+        batch.off_policy = Some(&[true]);
+        assert_eq!(
+            batch.check().unwrap_err().to_string(),
+            "`off_policy` has 1 entries, expected 2"
+        );
+        batch.off_policy = Some(&[true, false]);
+        assert_eq!(batch.check(), Ok(()));
     }
 }

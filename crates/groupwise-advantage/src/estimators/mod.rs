@@ -6,23 +6,33 @@ mod dr_grpo;
 mod gae;
 mod grpo;
 mod grpo_process;
+mod gtpo;
 mod max_rl;
 mod raw;
 mod reinforce_plus_plus;
 mod reinforce_plus_plus_baseline;
 mod remax;
 mod rloo;
+mod tempsamp_r1;
+mod tw_grpo;
 
 pub use dr_grpo::DrGrpoConfig;
 pub use gae::{GaeConfig, RewardSource, Whitening};
 pub use grpo::GrpoConfig;
 pub use grpo_process::GrpoProcessConfig;
+pub use gtpo::{
+    Combine, ConflictRuns, DivideByConflicts, Gtpo, GtpoConfig, GtpoMember, GtpoShaped, Side, conflict_runs,
+};
 pub use max_rl::MaxRlConfig;
 pub use raw::RawConfig;
 pub use reinforce_plus_plus::ReinforcePlusPlusConfig;
 pub use reinforce_plus_plus_baseline::ReinforcePlusPlusBaselineConfig;
 pub use remax::RemaxConfig;
 pub use rloo::RlooConfig;
+pub use tempsamp_r1::{Mode, TempsampR1, TempsampR1Config, TempsampShaped, soft_reward};
+pub use tw_grpo::{
+    Divergence, DivergenceWeights, GroupDistributions, TokenDivergence, TokenDivergenceConfig,
+};
 
 registry! {
     /// Every named advantage estimator.
@@ -60,5 +70,9 @@ registry! {
         MaxRl = "max-rl": MaxRlConfig,
         /// The reward itself.
         Raw = "raw": RawConfig,
+        /// Reward less the group mean and a price on entropy, weighed by what good and bad answers share.
+        Gtpo = "gtpo": GtpoConfig,
+        /// Compressed rewards normalized over the group, an injected reference among them.
+        TempsampR1 = "tempsamp-r1": TempsampR1Config,
     }
 }
