@@ -30,7 +30,7 @@ bitflags::bitflags! {
         /// Rewards of judged steps inside an answer.
         const PROCESS_REWARDS = 1 << 8;
         /// Which trajectories the policy did not sample.
-        const OFF_POLICY = 1 << 9;
+        const OFF_POLICY = 1 << 13;
     }
 }
 

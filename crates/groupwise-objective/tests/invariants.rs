@@ -475,7 +475,7 @@ fn rows_that_differ_in_one_choice_have_different_gradients() {
     };
     let gradients: Vec<(&str, Vec<f64>)> = ObjectiveSpec::NAMES
         .iter()
-        .filter(|name| !["policy-gradient", "supervised"].contains(name))
+        .filter(|name| !["policy-gradient", "supervised", "gtpo"].contains(name))
         .map(|name| {
             let mut config = ObjectiveSpec::named(name)
                 .and_then(|spec| spec.general())

@@ -5,7 +5,11 @@
 //! parameters, so that a case which sets an unknown one fails instead of passing by luck.
 
 mod baselines;
+mod gcpo;
+mod gtpo;
 mod knapsack_rl;
+mod tempsamp_r1;
+mod tw_grpo;
 mod vade;
 
 use crate::{Answer, Case, Fault};
@@ -18,6 +22,10 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("baselines", baselines::run),
     ("knapsack-rl", knapsack_rl::run),
     ("vade", vade::run),
+    ("gcpo", gcpo::run),
+    ("gtpo", gtpo::run),
+    ("tempsamp-r1", tempsamp_r1::run),
+    ("tw-grpo", tw_grpo::run),
 ];
 
 /// The adapter of a slug.

@@ -12,6 +12,7 @@
 //! | `reinforce` | - | - | `seq-mean-token-sum` | off |
 //! | `policy-gradient` | any | any | any | any |
 //! | `supervised` | - | minus log-probability | `token-mean` | - |
+//! | `gtpo` | to itself | - | mean over groups | - |
 
 pub mod cispo;
 pub mod dapo;
@@ -19,6 +20,7 @@ pub mod dr_grpo;
 mod engine;
 pub mod grpo;
 pub mod gspo;
+pub mod gtpo;
 pub mod policy_gradient;
 pub mod ppo;
 mod preset;
@@ -31,11 +33,14 @@ pub use dapo::DapoConfig;
 pub use dr_grpo::DrGrpoConfig;
 pub use grpo::GrpoConfig;
 pub use gspo::GspoConfig;
+pub use gtpo::{GroupReduction, GtpoConfig};
 pub use policy_gradient::PolicyGradientConfig;
 pub use ppo::PpoConfig;
 pub use reinforce::ReinforceConfig;
 pub use rloo::RlooConfig;
 pub use supervised::{SupervisedConfig, supervised};
+
+pub(crate) use engine::check_view;
 
 use groupwise_core::{Objective, ParamError, registry};
 
@@ -64,6 +69,8 @@ registry! {
         PolicyGradient = "policy-gradient": PolicyGradientConfig,
         /// Maximum likelihood.
         Supervised = "supervised": SupervisedConfig,
+        /// GTPO.
+        Gtpo = "gtpo": GtpoConfig,
     }
 }
 
@@ -80,7 +87,7 @@ impl ObjectiveSpec {
             Self::Ppo(config) => Some(config.general()),
             Self::Reinforce(config) => Some(config.general()),
             Self::PolicyGradient(config) => Some(config.clone()),
-            Self::Supervised(_) => None,
+            Self::Supervised(_) | Self::Gtpo(_) => None,
         }
     }
 

@@ -2,9 +2,11 @@
 
 use groupwise_core::{DataError, GroupRewards, RewardShaper, Trajectory, registry};
 
+mod gcpo;
 mod mask_truncated;
 mod overlong;
 
+pub use gcpo::{AuxiliaryReward, Contrast, Gcpo, GcpoConfig, GcpoMember, GcpoShaped};
 pub use mask_truncated::MaskTruncatedConfig;
 pub use overlong::{OverlongConfig, overlong_penalty};
 
@@ -23,6 +25,8 @@ registry! {
         Overlong = "overlong": OverlongConfig,
         /// Truncated answers stay out of the loss.
         MaskTruncated = "mask-truncated": MaskTruncatedConfig,
+        /// An optional behavior is rewarded in the groups that it helped.
+        Gcpo = "gcpo": GcpoConfig,
     }
 }
 

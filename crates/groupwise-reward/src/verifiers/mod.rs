@@ -2,15 +2,19 @@
 
 use groupwise_core::{Score, StopReason, Trajectory, Verifier, registry};
 
+mod choice_set;
 mod digit_completion;
 mod environment;
 mod exact_match;
+mod interval;
 
+pub use choice_set::{ChoiceSetConfig, Credit, choice_set_reward, has_think_answer_format};
 pub use digit_completion::{
     DigitCompletionConfig, EndMark, digit_completion_rewards, digit_completion_target,
 };
 pub use environment::EnvironmentConfig;
 pub use exact_match::{Case, ExactMatchConfig, Whitespace, exact_match};
+pub use interval::interval_overlap;
 
 registry! {
     /// Every named verifier.
@@ -29,6 +33,8 @@ registry! {
         ExactMatch = "exact-match": ExactMatchConfig,
         /// Right leading characters of a number progression.
         DigitCompletion = "digit-completion": DigitCompletionConfig,
+        /// Some of the right options are named, and no wrong one.
+        ChoiceSet = "choice-set": ChoiceSetConfig,
     }
 }
 
