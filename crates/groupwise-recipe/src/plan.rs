@@ -117,13 +117,22 @@ impl Recipe {
             ("objective", self.objective.name(), plan.objective.needs()),
         ];
         for (seam, name, needs) in parts {
-            if needs.contains(Needs::VALUES) {
-                let error = ParamError::new(
-                    name,
+            for (need, value, range) in [
+                (
+                    Needs::VALUES,
                     "needs value estimates",
                     "a part that does not: no critic is trained",
-                );
-                return Err((vec![seam.to_owned(), name.to_owned()], error));
+                ),
+                (
+                    Needs::OFF_POLICY,
+                    "needs to know which answers were not sampled",
+                    "a part or mode that does not: no scaffold puts a reference solution into a group",
+                ),
+            ] {
+                if needs.contains(need) {
+                    let error = ParamError::new(name, value, range);
+                    return Err((vec![seam.to_owned(), name.to_owned()], error));
+                }
             }
         }
         Ok(())

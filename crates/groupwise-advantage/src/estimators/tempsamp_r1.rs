@@ -48,7 +48,7 @@ pub enum Mode {
 /// use groupwise_advantage::estimators::soft_reward;
 /// let soft = |r| soft_reward(r, 0.8, 0.01, 1.0);
 /// assert_eq!(soft(0.8), 0.8);
-/// assert!((soft(0.0) - 0.0867857).abs() < 1e-7 && (soft(1.0) - 0.801823).abs() < 1e-6);
+/// assert!((soft(0.0) - 0.0867637).abs() < 1e-7 && (soft(1.0) - 0.801823).abs() < 1e-6);
 /// ```
 pub fn soft_reward(reward: f64, tau: f64, alpha1: f64, alpha2: f64) -> f64 {
     let below = tau - reward;
