@@ -190,6 +190,18 @@ fn the_flags_are_asked_for_only_where_they_change_something() {
         bad.expect_err("refused").to_string(),
         "group 0, trajectory 1: `reward` is NaN"
     );
+    let huge = TempsampR1Config {
+        lambda_off: f64::MAX,
+        ..config(Mode::Anchor)
+    };
+    let huge = TempsampR1::new(&huge).expect("valid");
+    let rewards = scored(&[1.0, 0.0, 0.0, 0.0, 1.0]);
+    let group = Offsets::from_lengths([5]);
+    let flags = [false, false, false, false, true];
+    let error = huge
+        .advantages(group.spans(), &rewards, &flags)
+        .expect_err("refused");
+    assert_eq!(error.to_string(), "index 4: `advantage` is inf");
     let far = part.advantages(groups.spans(), &scored(&[0.1, -1e9, 0.2]), &[false; 3]);
     assert_eq!(
         far.expect_err("refused").to_string(),

@@ -268,3 +268,11 @@ fn refused_parameters() {
     assert!(TokenDivergence::new(config).is_ok());
     assert!(serde_json::from_str::<TokenDivergenceConfig>(r#"{"divergence": "js"}"#).is_err());
 }
+
+#[test]
+fn the_place_of_the_largest_divergence_weighs_most() {
+    let found = block(2.0, Divergence::Kl).of_divergences(&[1.0, 2.0, 5.0]);
+    for (w, expected) in found.iter().zip([1.0, 1.25, 2.0]) {
+        assert!((w - expected).abs() < 1e-8, "{found:?}");
+    }
+}
