@@ -253,9 +253,11 @@ fn the_accuracy_is_named_where_there_are_several_components() {
 fn a_member_made_unscorable_before_has_no_say() {
     let members = [spoken(&["<aux>"], 20), spoken(&["no"], 20)];
     let mut rewards = GroupRewards::new("v", vec![Some(1.0), Some(0.0)]);
-    rewards.rewards[0] = None;
+    rewards.rewards[1] = None;
     shape(&small(), &members, &mut rewards).expect("data");
-    assert_eq!(rewards.rewards, [None, Some(0.1)]);
+    // Nobody is left to compare the user with.
+    assert_eq!(rewards.rewards, [Some(1.1), None]);
+    assert_eq!(rewards.components["gcpo"], [Some(0.1), None]);
 }
 
 #[test]
