@@ -13,6 +13,7 @@
 //! | [`broadcast`] | one advantage per trajectory to one per token |
 //! | [`multiplier`] | one factor per prompt on the advantages of its group |
 //! | [`clauses`] | clauses of a text and their word counts |
+//! | [`token_weights`] | weights per token folded into advantages |
 //!
 //! All of it is pure: no generator, no clock, no I/O; `f64` throughout; an unscorable member gets 0 and changes
 //! nobody else's advantage.
@@ -28,6 +29,7 @@ pub mod multiplier;
 pub mod returns;
 #[cfg(test)]
 mod testing;
+pub mod token_weights;
 pub mod whitening;
 
 pub use broadcast::spread_to_tokens;
@@ -37,4 +39,5 @@ pub use group_relative::{GroupRelative, GroupRelativeConfig, ScaleRewards, Singl
 pub use keyed::Clusters;
 pub use multiplier::scale_groups;
 pub use returns::{Gae, KlPenalty, MaskedTokens, discounted_returns, gae, sequence_kl, token_rewards};
+pub use token_weights::weigh_tokens;
 pub use whitening::whiten;

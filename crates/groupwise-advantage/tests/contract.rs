@@ -96,26 +96,31 @@ fn column<T: Clone>(batch: &Batch, of: impl Fn(&Member) -> &[T]) -> Vec<T> {
         .collect()
 }
 
-/// The trajectory of a member; every other one was cut off.
+/// The trajectory of a member; its tokens are few different ones, read off its log-probabilities; every other one was
+/// cut off.
 fn trajectory(member: &Member) -> Trajectory {
-    let n = member.mask.len();
     Trajectory {
         task: 0,
         sample: 0,
         agent: None,
         prompt: Arc::from([0]),
-        completion: vec![0; n],
+        completion: member.logp_old.iter().map(|l| -*l as u32).collect(),
         mask: member.mask.clone(),
         logp: member.logp_old.clone(),
-        entropy: vec![0.0; n],
+        entropy: entropy(member),
         turns: Vec::new(),
         version: 0,
-        stop: if n.is_multiple_of(2) {
+        stop: if member.mask.len().is_multiple_of(2) {
             StopReason::Length
         } else {
             StopReason::EndToken
         },
     }
+}
+
+/// Entropies on both sides of ln 2.
+fn entropy(member: &Member) -> Vec<f64> {
+    member.logp_ref.iter().map(|l| -l / 2.0).collect()
 }
 
 /// Advantages of each trajectory: one number or one per token.
@@ -128,6 +133,10 @@ fn estimate(spec: &AdvantageSpec, batch: &Batch) -> Result<Vec<Vec<f64>>, DataEr
     let mask = column(batch, |m| &m.mask);
     let (logp_old, logp_ref) = (column(batch, |m| &m.logp_old), column(batch, |m| &m.logp_ref));
     let values = column(batch, |m| &m.values);
+    let entropy: Vec<f64> = members.iter().flat_map(|m| entropy(m)).collect();
+    let trajectories: Vec<Trajectory> = members.iter().map(|m| trajectory(m)).collect();
+    // Read off the member, so that it goes along when members are reordered.
+    let off_policy: Vec<bool> = members.iter().map(|m| m.logp_old[0] < -2.5).collect();
     let steps = Offsets::from_lengths(members.iter().map(|_| 1));
     let step_tokens: Vec<Range<usize>> = tokens.spans().iter().collect();
     let step_rewards: Vec<f64> = rewards.iter().map(|r| r.unwrap_or(0.0)).collect();
@@ -138,6 +147,9 @@ fn estimate(spec: &AdvantageSpec, batch: &Batch) -> Result<Vec<Vec<f64>>, DataEr
     view.logp_old = Some(&logp_old);
     view.logp_ref = Some(&logp_ref);
     view.values = Some(&values);
+    view.entropy = Some(&entropy);
+    view.trajectories = Some(&trajectories);
+    view.off_policy = Some(&off_policy);
     view.steps = Some(steps.spans());
     view.step_tokens = Some(&step_tokens);
     view.step_rewards = Some(&step_rewards);
@@ -181,6 +193,9 @@ fn specs() -> Vec<AdvantageSpec> {
         r#"{"seed-grpo": {"alpha": 0.5, "func": "focal", "prob": "likelihood", "estimator": "shannon"}}"#,
         r#"{"dr-irl": {"tau": 0.01, "combine": "average", "std": "population", "singleton": "raw"}}"#,
         r#"{"rank-grpo": {"n_ranks": 1, "reward": "log-decay", "length_shaping": {}}}"#,
+        r#"{"gtpo": {"combine": "product", "divide_by_conflicts": "on", "initial_entropy": 0.9}}"#,
+        r#"{"tempsamp-r1": {"mode": "anchor"}}"#,
+        r#"{"tempsamp-r1": {"mode": "scale", "spread": "population"}}"#,
     ]
     .map(|json| serde_json::from_str(json).expect("a spec"));
     let named = AdvantageSpec::NAMES

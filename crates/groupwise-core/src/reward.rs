@@ -36,6 +36,8 @@ bitflags::bitflags! {
         const TASKS = 1 << 10;
         /// Segment of each token.
         const SEGMENTS = 1 << 11;
+        /// Which trajectories the policy did not sample.
+        const OFF_POLICY = 1 << 13;
     }
 }
 
@@ -172,6 +174,8 @@ pub struct RewardBatch<'a> {
     pub values: Option<&'a [f64]>,
     /// Judged steps inside the answers.
     pub process: Option<ProcessRewards<'a>>,
+    /// True where the policy did not sample the trajectory: a reference solution put into its group.
+    pub off_policy: Option<&'a [bool]>,
     /// The trajectories themselves, for estimators that read text or turns.
     pub trajectories: Option<&'a [Trajectory]>,
     /// The task of each group, for estimators that compare with its reference or read its columns.
@@ -196,6 +200,7 @@ impl<'a> RewardBatch<'a> {
             entropy: None,
             values: None,
             process: None,
+            off_policy: None,
             trajectories: None,
             tasks: None,
         }
@@ -230,6 +235,9 @@ impl<'a> RewardBatch<'a> {
         }
         if let Some(tasks) = self.tasks {
             DataError::check_len("tasks", tasks.len(), self.groups.len())?;
+        }
+        if let Some(off_policy) = self.off_policy {
+            DataError::check_len("off_policy", off_policy.len(), self.rewards.len())?;
         }
         if let Some(process) = &self.process {
             process.check(self.rewards.len())?;
@@ -353,6 +361,20 @@ mod tests {
             "`tasks` has 2 entries, expected 1"
         );
         batch.tasks = Some(&tasks[..1]);
+        assert_eq!(batch.check(), Ok(()));
+    }
+
+    #[test]
+    fn off_policy_flags_must_cover_the_trajectories() {
+        let groups = Offsets::from_lengths([2]);
+        let rewards = [Some(1.0), None];
+        let mut batch = RewardBatch::new(groups.spans(), &rewards);
+        batch.off_policy = Some(&[true]);
+        assert_eq!(
+            batch.check().unwrap_err().to_string(),
+            "`off_policy` has 1 entries, expected 2"
+        );
+        batch.off_policy = Some(&[true, false]);
         assert_eq!(batch.check(), Ok(()));
     }
 }

@@ -13,6 +13,7 @@
 //! Every generated task carries its ground-truth difficulty, so that a sampler's estimate can be compared with it.
 
 pub mod envs;
+pub mod inversion;
 mod rows;
 mod single_turn;
 

@@ -118,13 +118,22 @@ impl Recipe {
                 let error = ParamError::new(name, value, "used with a verifier that judges steps");
                 return Err((vec![seam.to_owned(), name.to_owned()], error));
             }
-            if needs.contains(Needs::VALUES) {
-                let error = ParamError::new(
-                    name,
+            for (need, value, range) in [
+                (
+                    Needs::VALUES,
                     "needs value estimates",
                     "a part that does not: no critic is trained",
-                );
-                return Err((vec![seam.to_owned(), name.to_owned()], error));
+                ),
+                (
+                    Needs::OFF_POLICY,
+                    "needs to know which answers were not sampled",
+                    "a part or mode that does not: no scaffold puts a reference solution into a group",
+                ),
+            ] {
+                if needs.contains(need) {
+                    let error = ParamError::new(name, value, range);
+                    return Err((vec![seam.to_owned(), name.to_owned()], error));
+                }
             }
         }
         Ok(())

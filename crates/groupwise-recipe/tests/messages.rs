@@ -198,3 +198,24 @@ fn names_become_folders_and_must_be_plain() {
         "{found}"
     );
 }
+
+#[test]
+fn a_mode_that_needs_a_reference_solution_in_the_group_is_refused_before_the_run() {
+    let advantage = |mode: &str| {
+        with(
+            "[advantage.grpo]",
+            &format!("[advantage.tempsamp-r1]\nmode = \"{mode}\""),
+        )
+    };
+    for mode in ["soft", "plain"] {
+        assert_eq!(advantage(mode), "accepted");
+    }
+    for mode in ["anchor", "scale"] {
+        let found = advantage(mode);
+        assert_eq!(
+            found,
+            "r.toml:6:12: advantage.tempsamp-r1.tempsamp-r1: needs to know which answers were not sampled is out of \
+             range, must be a part or mode that does not: no scaffold puts a reference solution into a group"
+        );
+    }
+}

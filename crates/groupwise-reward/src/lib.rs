@@ -15,4 +15,7 @@ pub mod step_labels;
 pub mod verifiers;
 
 pub use shapers::{ShaperSpec, overlong_penalty};
-pub use verifiers::{VerifierSpec, digit_completion_rewards, digit_completion_target, exact_match};
+pub use verifiers::{
+    VerifierSpec, choice_set_reward, digit_completion_rewards, digit_completion_target, exact_match,
+    interval_overlap,
+};

@@ -19,6 +19,11 @@ mod grpo_d;
 mod knapsack_rl;
 mod rank_grpo;
 mod seagent;
+mod gcpo;
+mod gtpo;
+mod knapsack_rl;
+mod tempsamp_r1;
+mod tw_grpo;
 mod vade;
 mod vas;
 mod video_com;
@@ -45,6 +50,10 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("open-rs", open_rs::run),
     ("video-com", video_com::run),
     ("uav-vl-r1", uav_vl_r1::run),
+    ("gcpo", gcpo::run),
+    ("gtpo", gtpo::run),
+    ("tempsamp-r1", tempsamp_r1::run),
+    ("tw-grpo", tw_grpo::run),
 ];
 
 /// The adapter of a slug.

@@ -10,6 +10,7 @@ mod gae;
 mod grpo;
 mod grpo_process;
 mod mapo;
+mod gtpo;
 mod max_rl;
 mod rank_grpo;
 mod raw;
@@ -18,6 +19,8 @@ mod reinforce_plus_plus_baseline;
 mod remax;
 mod rloo;
 mod seed_grpo;
+mod tempsamp_r1;
+mod tw_grpo;
 
 pub use areal::ArealConfig;
 pub use curriculum_length::{CurriculumLengthConfig, root_variance_advantages};
@@ -29,6 +32,9 @@ pub use gae::{GaeConfig, RewardSource, Whitening};
 pub use grpo::GrpoConfig;
 pub use grpo_process::GrpoProcessConfig;
 pub use mapo::{MapoConfig, mapo_lambda};
+pub use gtpo::{
+    Combine, ConflictRuns, DivideByConflicts, Gtpo, GtpoConfig, GtpoMember, GtpoShaped, Side, conflict_runs,
+};
 pub use max_rl::MaxRlConfig;
 pub use rank_grpo::{
     LengthShaping, RankGrpoConfig, RankReward, rank_advantages, rank_rewards, rank_token_advantages,
@@ -39,6 +45,10 @@ pub use reinforce_plus_plus_baseline::ReinforcePlusPlusBaselineConfig;
 pub use remax::RemaxConfig;
 pub use rloo::RlooConfig;
 pub use seed_grpo::{Attenuation, ClusterProbability, SeedGrpoConfig, seed_entropy, seed_factor};
+pub use tempsamp_r1::{Mode, TempsampR1, TempsampR1Config, TempsampShaped, soft_reward};
+pub use tw_grpo::{
+    Divergence, DivergenceWeights, GroupDistributions, TokenDivergence, TokenDivergenceConfig,
+};
 
 registry! {
     /// Every named advantage estimator.
@@ -88,5 +98,9 @@ registry! {
         CurriculumLength = "curriculum-length": CurriculumLengthConfig,
         /// AReaL's GRPO: normalized over the group, then over the tokens of the batch.
         Areal = "areal": ArealConfig,
+        /// Reward less the group mean and a price on entropy, weighed by what good and bad answers share.
+        Gtpo = "gtpo": GtpoConfig,
+        /// Compressed rewards normalized over the group, an injected reference among them.
+        TempsampR1 = "tempsamp-r1": TempsampR1Config,
     }
 }

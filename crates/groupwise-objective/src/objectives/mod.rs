@@ -15,6 +15,7 @@
 //! | `supervised` | - | minus log-probability | `token-mean` | - |
 //! | `grpo-d` | token | clip 0.2 / 0.2 | `seq-mean-token-mean` | k3, 0.01 to 0 to 0.02, in the loss |
 //! | `rank-grpo` | rank, mean | clip 0.06 / 0.08 | `rank-mean` | k3, 0.001, in the loss |
+//! | `gtpo` | to itself | - | mean over groups | - |
 
 pub mod cispo;
 pub mod dapo;
@@ -24,6 +25,7 @@ mod engine;
 pub mod grpo;
 pub mod grpo_d;
 pub mod gspo;
+pub mod gtpo;
 pub mod policy_gradient;
 pub mod ppo;
 mod preset;
@@ -39,12 +41,15 @@ pub use dr_grpo::DrGrpoConfig;
 pub use grpo::GrpoConfig;
 pub use grpo_d::GrpoDConfig;
 pub use gspo::GspoConfig;
+pub use gtpo::{GroupReduction, GtpoConfig};
 pub use policy_gradient::PolicyGradientConfig;
 pub use ppo::PpoConfig;
 pub use rank_grpo::RankGrpoConfig;
 pub use reinforce::ReinforceConfig;
 pub use rloo::RlooConfig;
 pub use supervised::{SupervisedConfig, supervised};
+
+pub(crate) use engine::check_view;
 
 use groupwise_core::{Objective, ParamError, registry};
 
@@ -79,6 +84,8 @@ registry! {
         GrpoD = "grpo-d": GrpoDConfig,
         /// The defaults of another library.
         Dialect = "dialect": DialectConfig,
+        /// GTPO.
+        Gtpo = "gtpo": GtpoConfig,
     }
 }
 
@@ -96,7 +103,7 @@ impl ObjectiveSpec {
             Self::Reinforce(config) => Some(config.general()),
             Self::PolicyGradient(config) => Some(config.clone()),
             Self::Dialect(config) => Some(config.resolve()),
-            Self::Supervised(_) | Self::RankGrpo(_) | Self::GrpoD(_) => None,
+            Self::Supervised(_) | Self::RankGrpo(_) | Self::GrpoD(_) | Self::Gtpo(_) => None,
         }
     }
 

@@ -3,12 +3,14 @@
 use groupwise_core::{DataError, GroupRewards, RewardShaper, Trajectory, registry};
 
 mod cosine_length;
+mod gcpo;
 mod mask_truncated;
 mod open_rs;
 mod overlong;
 mod unlikeliness;
 
 pub use cosine_length::{Clamp, CosineLengthConfig, LengthUnit};
+pub use gcpo::{AuxiliaryReward, Contrast, Gcpo, GcpoConfig, GcpoMember, GcpoShaped};
 pub use mask_truncated::MaskTruncatedConfig;
 pub use open_rs::{OpenRsConfig, OpenRsWeights, closing_tag_format};
 pub use overlong::{OverlongConfig, overlong_penalty};
@@ -37,6 +39,8 @@ registry! {
         CosineLength = "cosine-length": CosineLengthConfig,
         /// One closing tag of the thought, and the verdict graded by length.
         OpenRs = "open-rs": OpenRsConfig,
+        /// An optional behavior is rewarded in the groups that it helped.
+        Gcpo = "gcpo": GcpoConfig,
     }
 }
 

@@ -2,13 +2,16 @@
 
 use groupwise_core::{Score, StopReason, Trajectory, Verifier, registry};
 
+mod choice_set;
 mod digit_completion;
 mod environment;
 mod exact_match;
 mod manipulations;
 mod uav_vl_r1;
 mod video_com;
+mod interval;
 
+pub use choice_set::{ChoiceSetConfig, Credit, choice_set_reward, has_think_answer_format};
 pub use digit_completion::{
     DigitCompletionConfig, EndMark, digit_completion_rewards, digit_completion_target,
 };
@@ -19,6 +22,7 @@ pub use manipulations::{
 };
 pub use uav_vl_r1::{UavVlR1Config, tagged_answer_matches, think_answer_format};
 pub use video_com::{AnswerGate, LetterRule, VideoComConfig, VideoComReward, option_matches};
+pub use interval::interval_overlap;
 
 registry! {
     /// Every named verifier.
@@ -41,6 +45,8 @@ registry! {
         VideoCom = "video-com": VideoComConfig,
         /// A thought and an answer in their tags, and the right answer.
         UavVlR1 = "uav-vl-r1": UavVlR1Config,
+        /// Some of the right options are named, and no wrong one.
+        ChoiceSet = "choice-set": ChoiceSetConfig,
     }
 }
 
