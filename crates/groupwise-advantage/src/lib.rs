@@ -11,6 +11,8 @@
 //! | [`keyed`] | group by key, centre, scale: steps of one state, samples of one step |
 //! | [`whitening`] | whitening over the tokens of a batch |
 //! | [`broadcast`] | one advantage per trajectory to one per token |
+//! | [`interner`] | strings to small numbers: equal states |
+//! | [`similarity`] | near-equal texts: the Ratcliff-Obershelp ratio, and greedy groups by it |
 //!
 //! All of it is pure: no generator, no clock, no I/O; `f64` throughout; an unscorable member gets 0 and changes
 //! nobody else's advantage.
@@ -20,14 +22,21 @@ pub mod dialect;
 pub mod estimators;
 pub mod group_relative;
 mod inputs;
+pub mod interner;
 pub mod keyed;
 pub mod returns;
+pub mod similarity;
+mod steps;
+#[cfg(test)]
+mod steps_fixture;
 pub mod whitening;
 
 pub use broadcast::spread_to_tokens;
 pub use dialect::Dialect;
 pub use estimators::AdvantageSpec;
 pub use group_relative::{GroupRelative, GroupRelativeConfig, ScaleRewards, Singleton, ZeroSpread};
+pub use interner::Interner;
 pub use keyed::Clusters;
 pub use returns::{Gae, KlPenalty, MaskedTokens, discounted_returns, gae, sequence_kl, token_rewards};
+pub use similarity::Similarity;
 pub use whitening::whiten;

@@ -1,9 +1,13 @@
 //! What every named estimator owes its seam, checked on random ragged batches.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use groupwise_advantage::AdvantageSpec;
-use groupwise_core::{Advantages, DataError, JudgedStep, Needs, Offsets, ProcessRewards, RewardBatch};
+use groupwise_core::{
+    Advantages, DataError, JudgedStep, Needs, Offsets, ProcessRewards, RewardBatch, StopReason, Trajectory,
+    Turn,
+};
 use proptest::prelude::*;
 
 /// One trajectory with everything any estimator may ask for.
@@ -65,6 +69,30 @@ fn column<T: Clone>(batch: &Batch, of: impl Fn(&Member) -> &[T]) -> Vec<T> {
         .collect()
 }
 
+/// The member as a trajectory of one turn; states, actions and validity differ with its length.
+fn trajectory(member: &Member) -> Trajectory {
+    let n = member.mask.len();
+    Trajectory {
+        task: 0,
+        sample: 0,
+        agent: None,
+        prompt: Arc::from([]),
+        completion: vec![0; n],
+        mask: member.mask.clone(),
+        logp: member.logp_old.clone(),
+        entropy: vec![0.0; n],
+        turns: vec![Turn {
+            anchor: Some(format!("state {}", n % 2)),
+            action: format!("action {}", n % 3),
+            tokens: 0..n,
+            reward: member.reward.unwrap_or(0.0),
+            valid: n % 4 > 0,
+        }],
+        version: 0,
+        stop: StopReason::EndToken,
+    }
+}
+
 /// Advantages of each trajectory: one number or one per token.
 fn estimate(spec: &AdvantageSpec, batch: &Batch) -> Result<Vec<Vec<f64>>, DataError> {
     let groups = Offsets::from_lengths(batch.iter().map(|(_, g)| g.len()));
@@ -88,6 +116,13 @@ fn estimate(spec: &AdvantageSpec, batch: &Batch) -> Result<Vec<Vec<f64>>, DataEr
     view.steps = Some(steps.spans());
     view.step_tokens = Some(&step_tokens);
     view.step_rewards = Some(&step_rewards);
+    let trajectories: Vec<Trajectory> = members.iter().map(|m| trajectory(m)).collect();
+    let anchors: Vec<String> = trajectories
+        .iter()
+        .flat_map(|t| t.turns[0].anchor.clone())
+        .collect();
+    view.anchors = Some(&anchors);
+    view.trajectories = Some(&trajectories);
     // One judged step at the end of every answer that has tokens.
     let judged: Vec<JudgedStep> = (0..rewards.len())
         .filter(|i| !tokens.range(*i).is_empty())
@@ -118,6 +153,9 @@ fn specs() -> Vec<AdvantageSpec> {
         r#"{"reinforce-plus-plus": {"gamma": 0.9, "kl_coef": 0.01, "masked_tokens": "skip"}}"#,
         r#"{"gae": {"gamma": 0.9, "kl_coef": 0.01, "whiten": "none"}}"#,
         r#"{"max-rl": {"eps": 1e-6, "singleton": "raw"}}"#,
+        r#"{"gigpo": {"std": "sample", "episode_stats": "step", "similarity": 0.9, "singleton": "raw"}}"#,
+        r#"{"gigpo": {"std": "population", "rewards": "outcome"}}"#,
+        r#"{"salt": {"history": 1, "action": "last-word", "base": {"dr-grpo": {}}}}"#,
     ]
     .map(|json| serde_json::from_str(json).expect("a spec"));
     let named = AdvantageSpec::NAMES

@@ -8,6 +8,10 @@ mod baselines;
 mod knapsack_rl;
 mod vade;
 
+mod gigpo;
+mod hrpo;
+mod salt;
+
 use crate::{Answer, Case, Fault};
 
 /// Runs one case of a method.
@@ -18,6 +22,9 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("baselines", baselines::run),
     ("knapsack-rl", knapsack_rl::run),
     ("vade", vade::run),
+    ("gigpo", gigpo::run),
+    ("salt", salt::run),
+    ("hrpo", hrpo::run),
 ];
 
 /// The adapter of a slug.

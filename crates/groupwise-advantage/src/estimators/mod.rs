@@ -13,6 +13,10 @@ mod reinforce_plus_plus_baseline;
 mod remax;
 mod rloo;
 
+mod gigpo;
+mod hrpo;
+mod salt;
+
 pub use dr_grpo::DrGrpoConfig;
 pub use gae::{GaeConfig, RewardSource, Whitening};
 pub use grpo::GrpoConfig;
@@ -23,6 +27,12 @@ pub use reinforce_plus_plus::ReinforcePlusPlusConfig;
 pub use reinforce_plus_plus_baseline::ReinforcePlusPlusBaselineConfig;
 pub use remax::RemaxConfig;
 pub use rloo::RlooConfig;
+
+pub use gigpo::{EpisodeStats, Gigpo, GigpoAdvantages, GigpoConfig, Repetition, StepBatch, step_clusters};
+pub use hrpo::{
+    ActionReward, ActionRewardConfig, Constructions, Hrpo, HrpoAdvantages, HrpoConfig, legal_log_probability,
+};
+pub use salt::{ActionKey, SaltConfig, SharedAdvantages, Transitions, share_edges};
 
 registry! {
     /// Every named advantage estimator.
@@ -60,5 +70,11 @@ registry! {
         MaxRl = "max-rl": MaxRlConfig,
         /// The reward itself.
         Raw = "raw": RawConfig,
+        /// Episode return, plus return to go less the mean of all steps taken from the same state.
+        Gigpo = "gigpo": GigpoConfig,
+        /// Another estimator's advantage, averaged over steps that rollouts take in the same way.
+        Salt = "salt": SaltConfig,
+        /// Outcome less cost in the group, plus an absolute reward for each action.
+        Hrpo = "hrpo": HrpoConfig,
     }
 }
