@@ -86,7 +86,7 @@ fn trajectory(member: &Member) -> Trajectory {
             action: format!("action {}", n % 3),
             tokens: 0..n,
             reward: member.reward.unwrap_or(0.0),
-            valid: n % 4 > 0,
+            valid: n != 4,
         }],
         version: 0,
         stop: StopReason::EndToken,

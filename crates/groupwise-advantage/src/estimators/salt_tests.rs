@@ -406,7 +406,7 @@ proptest! {
         for group in rows {
             let bases = || group.iter().filter_map(|w| w.2);
             let (low, high) = (bases().fold(0.0, f64::min), bases().fold(0.0, f64::max));
-            let (_, shared) = run(history, &[group.clone()])?;
+            let (_, shared) = run(history, std::slice::from_ref(&group))?;
             prop_assert!(shared.advantages.iter().all(|a| *a >= low - 1e-12 && *a <= high + 1e-12));
         }
     }
