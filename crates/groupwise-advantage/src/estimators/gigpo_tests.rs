@@ -278,7 +278,7 @@ fn estimate(config: &GigpoConfig, rewards: &[Option<f64>], rows: &[Vec<Row>]) ->
 
 fn fixture(rewards: &[Option<f64>], rows: &[Vec<Row>]) -> Fixture {
     let mut rewards = rewards.iter();
-    let row = |row: &Row| {
+    let mut row = |row: &Row| {
         let steps = row
             .1
             .iter()
@@ -288,7 +288,6 @@ fn fixture(rewards: &[Option<f64>], rows: &[Vec<Row>]) -> Fixture {
             steps.collect(),
         )
     };
-    let mut row = row;
     Fixture::of(
         &rows
             .iter()

@@ -252,7 +252,6 @@ fn the_estimator_wraps_any_estimator_of_trajectories() {
         estimate(raw, &fixture([Some(1.0), None])).expect("valid"),
         [1.0, 1.0, 0.0, 0.0]
     );
-    // The shared second state has no past in common any more once the first action differs.
     let grpo = estimate(r#"{"action": "last-line"}"#, &mixed).expect("valid");
     assert!(
         (grpo[1] - 0.707_105_781).abs() < 1e-8 && grpo[0] == 0.0,
@@ -425,7 +424,7 @@ proptest! {
         walk in rows(), bases in prop::collection::vec(-2.0..2.0f64, 1..5), history in 0usize..3,
     ) {
         let (states, actions, _) = walk[0][0].clone();
-        // No state twice, or a loop would weigh nothing more, only more often.
+        // No state twice in one walk, so that an edge occurs once for each trajectory.
         let states: Vec<String> = states.iter().enumerate().map(|(k, s)| format!("{s}{k}")).collect();
         let group: Vec<Walk> = bases.iter().map(|b| (states.clone(), actions.clone(), Some(*b))).collect();
         let (_, shared) = run(history, &[group])?;
