@@ -29,10 +29,13 @@ pub struct Interner<'a> {
 impl<'a> Interner<'a> {
     /// Number of this text, a new one if it was not seen before.
     pub fn intern(&mut self, text: &'a str) -> usize {
+        self.intern_hashed(text, hash(text.as_bytes()))
+    }
+
+    fn intern_hashed(&mut self, text: &'a str, hash: u64) -> usize {
         if 2 * (self.texts.len() + 1) > self.slots.len() {
             self.grow();
         }
-        let hash = hash(text.as_bytes());
         let mut at = self.slot(hash);
         while self.slots[at] > 0 {
             let id = self.slots[at] - 1;
@@ -125,6 +128,18 @@ mod tests {
         interner.clear();
         assert_eq!(interner.len(), 0);
         assert_eq!(["a", ""].map(|s| interner.intern(s)), [0, 1]);
+    }
+
+    #[test]
+    fn a_hash_in_common_makes_no_texts_equal() {
+        let mut interner = Interner::default();
+        let texts: Vec<String> = (0..40).map(|i| format!("text {i}")).collect();
+        for _ in 0..2 {
+            for (i, text) in texts.iter().enumerate() {
+                assert_eq!(interner.intern_hashed(text, 7), i);
+            }
+        }
+        assert_eq!(interner.len(), 40);
     }
 
     #[test]
