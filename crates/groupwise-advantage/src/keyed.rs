@@ -53,8 +53,8 @@ impl Clusters {
         Self::from_keys(ids)
     }
 
-    /// Counting sort of items by cluster; every id is below `n`.
-    fn from_dense(ids: Vec<usize>, n: usize) -> Self {
+    /// Counting sort of items by cluster; every id is below `n`, and the ids first appear in ascending order.
+    pub(crate) fn from_dense(ids: Vec<usize>, n: usize) -> Self {
         let mut lengths = vec![0; n];
         ids.iter().for_each(|id| lengths[*id] += 1);
         let offsets = Offsets::from_lengths(lengths);

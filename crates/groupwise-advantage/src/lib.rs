@@ -14,6 +14,8 @@
 //! | [`multiplier`] | one factor per prompt on the advantages of its group |
 //! | [`clauses`] | clauses of a text and their word counts |
 //! | [`token_weights`] | weights per token folded into advantages |
+//! | [`interner`] | strings to small numbers: equal states |
+//! | [`similarity`] | near-equal texts: the Ratcliff-Obershelp ratio, and greedy groups by it |
 //!
 //! All of it is pure: no generator, no clock, no I/O; `f64` throughout; an unscorable member gets 0 and changes
 //! nobody else's advantage.
@@ -24,9 +26,14 @@ pub mod dialect;
 pub mod estimators;
 pub mod group_relative;
 mod inputs;
+pub mod interner;
 pub mod keyed;
 pub mod multiplier;
 pub mod returns;
+pub mod similarity;
+mod steps;
+#[cfg(test)]
+mod steps_fixture;
 #[cfg(test)]
 mod testing;
 pub mod token_weights;
@@ -36,8 +43,10 @@ pub use broadcast::spread_to_tokens;
 pub use dialect::Dialect;
 pub use estimators::AdvantageSpec;
 pub use group_relative::{GroupRelative, GroupRelativeConfig, ScaleRewards, Singleton, ZeroSpread};
+pub use interner::Interner;
 pub use keyed::Clusters;
 pub use multiplier::scale_groups;
 pub use returns::{Gae, KlPenalty, MaskedTokens, discounted_returns, gae, sequence_kl, token_rewards};
+pub use similarity::Similarity;
 pub use token_weights::weigh_tokens;
 pub use whitening::whiten;

@@ -20,33 +20,6 @@ struct Member {
     values: Vec<f64>,
 }
 
-impl Member {
-    /// Its trajectory; what it says follows from its first token, so that some members agree.
-    fn trajectory(&self) -> Trajectory {
-        let n = self.mask.len();
-        let action = format!("It is {}.", (self.logp_old[0] * 2.0).round());
-        Trajectory {
-            task: 0,
-            sample: 0,
-            agent: None,
-            prompt: [0].into(),
-            completion: vec![0; n],
-            mask: self.mask.clone(),
-            logp: self.logp_old.clone(),
-            entropy: vec![0.0; n],
-            turns: vec![Turn {
-                anchor: None,
-                action,
-                tokens: 0..n,
-                reward: 0.0,
-                valid: true,
-            }],
-            version: 0,
-            stop: StopReason::EndToken,
-        }
-    }
-}
-
 type Batch = Vec<(f64, Vec<Member>)>;
 
 fn member() -> impl Strategy<Value = Member> {
@@ -96,9 +69,10 @@ fn column<T: Clone>(batch: &Batch, of: impl Fn(&Member) -> &[T]) -> Vec<T> {
         .collect()
 }
 
-/// The trajectory of a member; its tokens are few different ones, read off its log-probabilities; every other one was
-/// cut off.
+/// The member as a trajectory of one turn; states, actions and validity differ with its length, its tokens are few
+/// different ones, read off its log-probabilities, and every other one was cut off.
 fn trajectory(member: &Member) -> Trajectory {
+    let n = member.mask.len();
     Trajectory {
         task: 0,
         sample: 0,
@@ -108,9 +82,15 @@ fn trajectory(member: &Member) -> Trajectory {
         mask: member.mask.clone(),
         logp: member.logp_old.clone(),
         entropy: entropy(member),
-        turns: Vec::new(),
+        turns: vec![Turn {
+            anchor: Some(format!("state {}", n % 2)),
+            action: format!("It is {}.", (member.logp_old[0] * 2.0).round()),
+            tokens: 0..n,
+            reward: member.reward.unwrap_or(0.0),
+            valid: n != 4,
+        }],
         version: 0,
-        stop: if member.mask.len().is_multiple_of(2) {
+        stop: if n.is_multiple_of(2) {
             StopReason::Length
         } else {
             StopReason::EndToken
@@ -153,8 +133,11 @@ fn estimate(spec: &AdvantageSpec, batch: &Batch) -> Result<Vec<Vec<f64>>, DataEr
     view.steps = Some(steps.spans());
     view.step_tokens = Some(&step_tokens);
     view.step_rewards = Some(&step_rewards);
-    let trajectories: Vec<Trajectory> = members.iter().map(|m| m.trajectory()).collect();
-    view.trajectories = Some(&trajectories);
+    let anchors: Vec<String> = trajectories
+        .iter()
+        .flat_map(|t| t.turns[0].anchor.clone())
+        .collect();
+    view.anchors = Some(&anchors);
     let task = Task::new("t", "", "It is -2. It is not 1.");
     let tasks: Vec<&Task> = batch.iter().map(|_| &task).collect();
     view.tasks = Some(&tasks);
@@ -171,8 +154,6 @@ fn estimate(spec: &AdvantageSpec, batch: &Batch) -> Result<Vec<Vec<f64>>, DataEr
         spans: judged_spans.spans(),
         steps: &judged,
     });
-    let trajectories: Vec<Trajectory> = members.iter().map(|m| trajectory(m)).collect();
-    view.trajectories = Some(&trajectories);
     let advantages = spec.build(&()).expect("defaults are valid").estimate(&view)?;
     advantages.check(tokens.spans())?;
     Ok(match advantages {
@@ -196,6 +177,9 @@ fn specs() -> Vec<AdvantageSpec> {
         r#"{"gtpo": {"combine": "product", "divide_by_conflicts": "on", "initial_entropy": 0.9}}"#,
         r#"{"tempsamp-r1": {"mode": "anchor"}}"#,
         r#"{"tempsamp-r1": {"mode": "scale", "spread": "population"}}"#,
+        r#"{"gigpo": {"std": "sample", "episode_stats": "step", "similarity": 0.9, "singleton": "raw"}}"#,
+        r#"{"gigpo": {"std": "population", "rewards": "outcome"}}"#,
+        r#"{"salt": {"history": 1, "action": "last-word", "base": {"dr-grpo": {}}}}"#,
     ]
     .map(|json| serde_json::from_str(json).expect("a spec"));
     let named = AdvantageSpec::NAMES

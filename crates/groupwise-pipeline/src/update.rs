@@ -82,7 +82,12 @@ fn iterate(
     whole: &TokenBatch,
     learner: &mut dyn Learner,
 ) -> Result<Totals, PipelineError> {
-    let Place { seed, step, progress, rate } = place;
+    let Place {
+        seed,
+        step,
+        progress,
+        rate,
+    } = place;
     let run = &plan.recipe.run;
     let mut totals = Totals::default();
     for iteration in 0..run.num_iterations {

@@ -6,27 +6,31 @@
 
 mod baselines;
 mod cures;
-mod dr_irl;
-mod knapsack_rl;
-mod open_rs;
-mod relative;
-mod replies;
-mod seed_grpo;
-mod uav_vl_r1;
-mod unlikeliness;
 mod curriculum_length;
-mod grpo_d;
-mod knapsack_rl;
-mod rank_grpo;
-mod seagent;
+mod dr_irl;
 mod gcpo;
+mod grpo_d;
 mod gtpo;
 mod knapsack_rl;
+mod knapsack_rl;
+mod knapsack_rl;
+mod open_rs;
+mod rank_grpo;
+mod relative;
+mod replies;
+mod seagent;
+mod seed_grpo;
 mod tempsamp_r1;
 mod tw_grpo;
+mod uav_vl_r1;
+mod unlikeliness;
 mod vade;
 mod vas;
 mod video_com;
+
+mod gigpo;
+mod hrpo;
+mod salt;
 
 use crate::{Answer, Case, Fault};
 
@@ -54,6 +58,9 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("gtpo", gtpo::run),
     ("tempsamp-r1", tempsamp_r1::run),
     ("tw-grpo", tw_grpo::run),
+    ("gigpo", gigpo::run),
+    ("salt", salt::run),
+    ("hrpo", hrpo::run),
 ];
 
 /// The adapter of a slug.

@@ -9,8 +9,8 @@ mod dr_irl;
 mod gae;
 mod grpo;
 mod grpo_process;
-mod mapo;
 mod gtpo;
+mod mapo;
 mod max_rl;
 mod rank_grpo;
 mod raw;
@@ -24,6 +24,10 @@ mod tw_grpo;
 
 pub use areal::ArealConfig;
 pub use curriculum_length::{CurriculumLengthConfig, root_variance_advantages};
+mod gigpo;
+mod hrpo;
+mod salt;
+
 pub use dr_grpo::DrGrpoConfig;
 pub use dr_irl::{
     Combine, DrIrlConfig, ModelCoefficient, clause_similarity, cosine, data_coefficients, model_coefficient,
@@ -31,10 +35,10 @@ pub use dr_irl::{
 pub use gae::{GaeConfig, RewardSource, Whitening};
 pub use grpo::GrpoConfig;
 pub use grpo_process::GrpoProcessConfig;
-pub use mapo::{MapoConfig, mapo_lambda};
 pub use gtpo::{
     Combine, ConflictRuns, DivideByConflicts, Gtpo, GtpoConfig, GtpoMember, GtpoShaped, Side, conflict_runs,
 };
+pub use mapo::{MapoConfig, mapo_lambda};
 pub use max_rl::MaxRlConfig;
 pub use rank_grpo::{
     LengthShaping, RankGrpoConfig, RankReward, rank_advantages, rank_rewards, rank_token_advantages,
@@ -49,6 +53,12 @@ pub use tempsamp_r1::{Mode, TempsampR1, TempsampR1Config, TempsampShaped, soft_r
 pub use tw_grpo::{
     Divergence, DivergenceWeights, GroupDistributions, TokenDivergence, TokenDivergenceConfig,
 };
+
+pub use gigpo::{EpisodeStats, Gigpo, GigpoAdvantages, GigpoConfig, Repetition, StepBatch, step_clusters};
+pub use hrpo::{
+    ActionReward, ActionRewardConfig, Constructions, Hrpo, HrpoAdvantages, HrpoConfig, legal_log_probability,
+};
+pub use salt::{ActionKey, SaltConfig, SharedAdvantages, Transitions, share_edges};
 
 registry! {
     /// Every named advantage estimator.
@@ -102,5 +112,11 @@ registry! {
         Gtpo = "gtpo": GtpoConfig,
         /// Compressed rewards normalized over the group, an injected reference among them.
         TempsampR1 = "tempsamp-r1": TempsampR1Config,
+        /// Episode return, plus return to go less the mean of all steps taken from the same state.
+        Gigpo = "gigpo": GigpoConfig,
+        /// Another estimator's advantage, averaged over steps that rollouts take in the same way.
+        Salt = "salt": SaltConfig,
+        /// Outcome less cost in the group, plus an absolute reward for each action.
+        Hrpo = "hrpo": HrpoConfig,
     }
 }

@@ -6,10 +6,10 @@ mod choice_set;
 mod digit_completion;
 mod environment;
 mod exact_match;
+mod interval;
 mod manipulations;
 mod uav_vl_r1;
 mod video_com;
-mod interval;
 
 pub use choice_set::{ChoiceSetConfig, Credit, choice_set_reward, has_think_answer_format};
 pub use digit_completion::{
@@ -17,12 +17,12 @@ pub use digit_completion::{
 };
 pub use environment::EnvironmentConfig;
 pub use exact_match::{Case, ExactMatchConfig, Whitespace, exact_match};
+pub use interval::interval_overlap;
 pub use manipulations::{
     BoxCorners, Evidence, HitShare, Manipulations, Unannotated, box_iou, parse_manipulations, step_share,
 };
 pub use uav_vl_r1::{UavVlR1Config, tagged_answer_matches, think_answer_format};
 pub use video_com::{AnswerGate, LetterRule, VideoComConfig, VideoComReward, option_matches};
-pub use interval::interval_overlap;
 
 registry! {
     /// Every named verifier.
