@@ -9,6 +9,8 @@
 //! | [`dialect`] | the settings that frameworks ship under the name "GRPO", with their numbers |
 //! | [`returns`] | token rewards, returns to go, generalized advantage estimation |
 //! | [`keyed`] | group by key, centre, scale: steps of one state, samples of one step |
+//! | [`nested`] | rollouts made of turns: statistics over rollouts or turns, broadcasting |
+//! | [`delegation`] | trajectories of a leading and a following agent |
 //! | [`whitening`] | whitening over the tokens of a batch |
 //! | [`broadcast`] | one advantage per trajectory to one per token |
 //!
@@ -16,18 +18,22 @@
 //! nobody else's advantage.
 
 pub mod broadcast;
+pub mod delegation;
 pub mod dialect;
 pub mod estimators;
 pub mod group_relative;
 mod inputs;
 pub mod keyed;
+pub mod nested;
 pub mod returns;
 pub mod whitening;
 
 pub use broadcast::spread_to_tokens;
+pub use delegation::Delegation;
 pub use dialect::Dialect;
 pub use estimators::AdvantageSpec;
 pub use group_relative::{GroupRelative, GroupRelativeConfig, ScaleRewards, Singleton, ZeroSpread};
 pub use keyed::Clusters;
+pub use nested::{EpisodeStats, NestedRollouts};
 pub use returns::{Gae, KlPenalty, MaskedTokens, discounted_returns, gae, sequence_kl, token_rewards};
 pub use whitening::whiten;
