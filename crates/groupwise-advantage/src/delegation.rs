@@ -72,7 +72,8 @@ impl Delegation {
             calls: Offsets::default(),
         };
         for (g, members) in groups.iter().enumerate() {
-            let refuse = |i: usize, what: String| Err(DataError::value(format!("group {g}, trajectory {i}"), what));
+            let refuse =
+                |i: usize, what: String| Err(DataError::value(format!("group {g}, trajectory {i}"), what));
             let mut called: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
             let first = out.leaders.len();
             for i in members.clone() {
@@ -80,10 +81,16 @@ impl Delegation {
                 match agent.as_deref() {
                     Some(name) if name == follower => continue,
                     Some(name) if name != leader => {
-                        return refuse(i, format!("agent `{name}` is neither `{leader}` nor `{follower}`"));
+                        return refuse(
+                            i,
+                            format!("agent `{name}` is neither `{leader}` nor `{follower}`"),
+                        );
                     }
                     _ if called.insert(*sample, Vec::new()).is_some() => {
-                        return refuse(i, format!("another `{leader}` of the group has sample {sample} too"));
+                        return refuse(
+                            i,
+                            format!("another `{leader}` of the group has sample {sample} too"),
+                        );
                     }
                     _ => out.leaders.push(i),
                 }
@@ -170,7 +177,12 @@ mod tests {
     use super::*;
 
     fn of(lengths: &[usize], batch: &[Trajectory]) -> Result<Delegation, DataError> {
-        Delegation::of(Offsets::from_lengths(lengths.iter().copied()).spans(), batch, "main", "sub")
+        Delegation::of(
+            Offsets::from_lengths(lengths.iter().copied()).spans(),
+            batch,
+            "main",
+            "sub",
+        )
     }
 
     #[test]
@@ -211,7 +223,9 @@ mod tests {
             "group 0, trajectory 0: no `main` of the group has its sample 1"
         );
         assert_eq!(
-            of(&[2], &[trajectory(None, 0, 1)]).expect_err("refused").to_string(),
+            of(&[2], &[trajectory(None, 0, 1)])
+                .expect_err("refused")
+                .to_string(),
             "`trajectories` has 1 entries, expected 2"
         );
     }

@@ -34,6 +34,6 @@ pub use dialect::Dialect;
 pub use estimators::AdvantageSpec;
 pub use group_relative::{GroupRelative, GroupRelativeConfig, ScaleRewards, Singleton, ZeroSpread};
 pub use keyed::Clusters;
-pub use nested::{EpisodeStats, NestedRollouts};
+pub use nested::{EpisodeStats, NestedRollouts, ObjectiveAggregation};
 pub use returns::{Gae, KlPenalty, MaskedTokens, discounted_returns, gae, sequence_kl, token_rewards};
 pub use whitening::whiten;

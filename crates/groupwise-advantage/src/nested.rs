@@ -20,6 +20,43 @@ pub enum EpisodeStats {
     Turn,
 }
 
+/// How the objective of the recipe averages tokens; a weight that is folded into advantages must undo it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ObjectiveAggregation {
+    /// Mean over trajectories of their token means (`grpo`).
+    #[default]
+    SeqMeanTokenMean,
+    /// Mean over all counted tokens (`dapo`, `ppo`, `cispo`).
+    TokenMean,
+}
+
+impl ObjectiveAggregation {
+    /// Its name in a recipe.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SeqMeanTokenMean => "seq-mean-token-mean",
+            Self::TokenMean => "token-mean",
+        }
+    }
+
+    /// One over the weight the objective gives a counted token of each trajectory; 0 where none is counted.
+    ///
+    /// # Formula
+    /// `seq-mean-token-mean`: `B n_i`, with `n_i` the counted tokens and `B` the trajectories with any;
+    /// `token-mean`: `sum_j n_j`.
+    pub fn divisors(self, counted: &[usize]) -> Vec<f64> {
+        let filled = counted.iter().filter(|n| **n > 0).count();
+        let total: usize = counted.iter().sum();
+        let divisor = |n: &usize| match self {
+            _ if *n == 0 => 0.0,
+            Self::SeqMeanTokenMean => (filled * n) as f64,
+            Self::TokenMean => total as f64,
+        };
+        counted.iter().map(divisor).collect()
+    }
+}
+
 /// The structure group -> rollouts -> items.
 ///
 /// # Example
@@ -153,11 +190,7 @@ impl<'a> NestedRollouts<'a> {
 
 /// The block over runs that may be empty: an empty one is lent a value that takes no part, so that the numbers in
 /// messages stay those of the caller.
-fn relative(
-    block: &GroupRelative,
-    runs: Spans<'_>,
-    values: &[Option<f64>],
-) -> Result<Vec<f64>, DataError> {
+fn relative(block: &GroupRelative, runs: Spans<'_>, values: &[Option<f64>]) -> Result<Vec<f64>, DataError> {
     runs.check_covers("values", values.len())?;
     let padded = Offsets::from_lengths(runs.iter().map(|run| run.len().max(1)));
     let mut lent = Vec::with_capacity(padded.total());
@@ -205,12 +238,17 @@ mod tests {
     fn outcome(batch: &Batch, stats: EpisodeStats) -> Vec<f64> {
         let (groups, items, rewards) = offsets(batch);
         let nested = NestedRollouts::new(groups.spans(), items.spans()).expect("fits");
-        nested.outcome_advantages(&block(), &rewards, stats).expect("valid")
+        nested
+            .outcome_advantages(&block(), &rewards, stats)
+            .expect("valid")
     }
 
     #[test]
     fn a_rollout_without_items_takes_no_part_under_either_statistic() {
-        let batch = vec![vec![(Some(1.0), 2), (Some(0.0), 1), (Some(9.0), 0)], vec![(Some(1.0), 0)]];
+        let batch = vec![
+            vec![(Some(1.0), 2), (Some(0.0), 1), (Some(9.0), 0)],
+            vec![(Some(1.0), 0)],
+        ];
         let a = outcome(&batch, EpisodeStats::Trajectory);
         let one = 0.5 / (0.5_f64.sqrt() + 1e-6);
         for (found, expected) in a.iter().zip([one, -one, 0.0, 0.0]) {
@@ -226,11 +264,16 @@ mod tests {
 
     #[test]
     fn lengths_must_fit_and_messages_name_the_group_of_the_caller() {
-        let (groups, items) = (Offsets::from_lengths([1, 1, 2]), Offsets::from_lengths([0, 1, 1, 1]));
+        let (groups, items) = (
+            Offsets::from_lengths([1, 1, 2]),
+            Offsets::from_lengths([0, 1, 1, 1]),
+        );
         let nested = NestedRollouts::new(groups.spans(), items.spans()).expect("fits");
         let few = Offsets::from_lengths([1, 1]);
         assert_eq!(
-            NestedRollouts::new(groups.spans(), few.spans()).expect_err("refused").to_string(),
+            NestedRollouts::new(groups.spans(), few.spans())
+                .expect_err("refused")
+                .to_string(),
             "`rollouts` has 2 entries, expected 4"
         );
         let refuse = |found: Result<Vec<f64>, DataError>| found.expect_err("refused").to_string();
@@ -263,11 +306,32 @@ mod tests {
         let over_group = nested.item_advantages(&block(), &values).expect("valid");
         let within = nested.advantages_within(&block(), &values).expect("valid");
         let r = 1.0 / (2.0_f64.sqrt() + 1e-6);
-        for (found, expected) in over_group.iter().zip([1.0 / (1.0 + 1e-6), -1.0 / (1.0 + 1e-6), 0.0]) {
+        for (found, expected) in over_group
+            .iter()
+            .zip([1.0 / (1.0 + 1e-6), -1.0 / (1.0 + 1e-6), 0.0])
+        {
             assert!((found - expected).abs() < 1e-12);
         }
         for (found, expected) in within.iter().zip([r, -r, 0.0]) {
             assert!((found - expected).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn divisors_are_those_of_the_objective() {
+        assert_eq!(
+            ObjectiveAggregation::SeqMeanTokenMean.divisors(&[2, 0, 3]),
+            [4.0, 0.0, 6.0]
+        );
+        assert_eq!(
+            ObjectiveAggregation::TokenMean.divisors(&[2, 0, 3]),
+            [5.0, 0.0, 5.0]
+        );
+        for how in [
+            ObjectiveAggregation::SeqMeanTokenMean,
+            ObjectiveAggregation::TokenMean,
+        ] {
+            assert_eq!(serde_json::to_value(how).expect("prints"), how.name());
         }
     }
 

@@ -3,7 +3,10 @@
 use std::ops::Range;
 
 use groupwise_advantage::AdvantageSpec;
-use groupwise_core::{Advantages, DataError, JudgedStep, Needs, Offsets, ProcessRewards, RewardBatch};
+use groupwise_core::{
+    Advantages, DataError, JudgedStep, Needs, Offsets, ProcessRewards, RewardBatch, StopReason, Trajectory,
+    Turn,
+};
 use proptest::prelude::*;
 
 /// One trajectory with everything any estimator may ask for.
@@ -65,6 +68,33 @@ fn column<T: Clone>(batch: &Batch, of: impl Fn(&Member) -> &[T]) -> Vec<T> {
         .collect()
 }
 
+/// The trajectories as they are, of one turn each.
+fn trajectories(batch: &Batch) -> Vec<Trajectory> {
+    let one = |(sample, member): (usize, &Member)| Trajectory {
+        task: 0,
+        sample: sample as u64,
+        agent: None,
+        prompt: [1].into(),
+        completion: vec![0; member.mask.len()],
+        mask: member.mask.clone(),
+        logp: member.logp_old.clone(),
+        entropy: vec![0.0; member.mask.len()],
+        turns: vec![Turn {
+            anchor: None,
+            action: String::new(),
+            tokens: 0..member.mask.len(),
+            reward: member.reward.unwrap_or(0.0),
+            valid: true,
+        }],
+        version: 0,
+        stop: StopReason::EndToken,
+    };
+    batch
+        .iter()
+        .flat_map(|(_, g)| g.iter().enumerate().map(one))
+        .collect()
+}
+
 /// Advantages of each trajectory: one number or one per token.
 fn estimate(spec: &AdvantageSpec, batch: &Batch) -> Result<Vec<Vec<f64>>, DataError> {
     let groups = Offsets::from_lengths(batch.iter().map(|(_, g)| g.len()));
@@ -101,6 +131,8 @@ fn estimate(spec: &AdvantageSpec, batch: &Batch) -> Result<Vec<Vec<f64>>, DataEr
         spans: judged_spans.spans(),
         steps: &judged,
     });
+    let trajectories = trajectories(batch);
+    view.trajectories = Some(&trajectories);
     let advantages = spec.build(&()).expect("defaults are valid").estimate(&view)?;
     advantages.check(tokens.spans())?;
     Ok(match advantages {
@@ -118,6 +150,9 @@ fn specs() -> Vec<AdvantageSpec> {
         r#"{"reinforce-plus-plus": {"gamma": 0.9, "kl_coef": 0.01, "masked_tokens": "skip"}}"#,
         r#"{"gae": {"gamma": 0.9, "kl_coef": 0.01, "whiten": "none"}}"#,
         r#"{"max-rl": {"eps": 1e-6, "singleton": "raw"}}"#,
+        r#"{"flow-grpo": {"episode_stats": "turn", "objective_aggregation": "token-mean"}}"#,
+        r#"{"step-grpo": {"layout": "turns"}}"#,
+        r#"{"hi-agent": {"judge_weight": 1.0}}"#,
     ]
     .map(|json| serde_json::from_str(json).expect("a spec"));
     let named = AdvantageSpec::NAMES
@@ -170,7 +205,7 @@ proptest! {
         for spec in specs() {
             for (row, m) in estimate(&spec, &batch).unwrap().iter().zip(batch.iter().flat_map(|(_, g)| g)) {
                 if row.len() == m.mask.len() && spec.build(&()).unwrap().needs().contains(Needs::TOKENS) {
-                    let per_token = !matches!(spec, AdvantageSpec::Rloo(_));
+                    let per_token = !matches!(spec, AdvantageSpec::Rloo(_) | AdvantageSpec::MGrpo(_));
                     prop_assert!(!per_token || row.iter().zip(&m.mask).all(|(a, m)| *m || *a == 0.0));
                 }
             }

@@ -81,7 +81,10 @@ impl TurnAggregation {
         let n_turns = counted.iter().filter(|n| **n > 0).count();
         let live = |rollout: usize| counted[turns.range(rollout)].iter().filter(|n| **n > 0).count();
         let of_group = |members: std::ops::Range<usize>| members.filter(|i| live(*i) > 0).count();
-        let n_groups = groups.iter().filter(|members| of_group(members.clone()) > 0).count();
+        let n_groups = groups
+            .iter()
+            .filter(|members| of_group(members.clone()) > 0)
+            .count();
         for members in groups.iter() {
             let n_rollouts = of_group(members.clone());
             for rollout in members {
@@ -143,7 +146,11 @@ mod tests {
     #[test]
     fn turns_without_counted_tokens_take_no_part() {
         // Groups: two live rollouts of three; none; one.
-        let batch = vec![vec![vec![2, 0, 1], vec![0], vec![4]], vec![vec![], vec![0]], vec![vec![5]]];
+        let batch = vec![
+            vec![vec![2, 0, 1], vec![0], vec![4]],
+            vec![vec![], vec![0]],
+            vec![vec![5]],
+        ];
         assert_eq!(
             weigh(TurnAggregation::RolloutTurnToken, &batch),
             vec![
@@ -176,10 +183,17 @@ mod tests {
     #[test]
     fn names_and_formulas() {
         let names = ALL.map(|how| serde_json::to_string(&how).expect("prints"));
-        assert_eq!(names, ["\"rollout-turn-token\"", "\"turn-token\"", "\"token-mean\""]);
+        assert_eq!(
+            names,
+            ["\"rollout-turn-token\"", "\"turn-token\"", "\"token-mean\""]
+        );
         assert_eq!(
             ALL.map(TurnAggregation::formula),
-            ["w = 1 / (P G T n)", "w = 1 / (sum of T * n)", "w = 1 / (sum of n)"]
+            [
+                "w = 1 / (P G T n)",
+                "w = 1 / (sum of T * n)",
+                "w = 1 / (sum of n)"
+            ]
         );
         assert_eq!(TurnAggregation::default(), TurnAggregation::RolloutTurnToken);
     }

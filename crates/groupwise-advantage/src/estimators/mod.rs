@@ -3,26 +3,34 @@
 use groupwise_core::{AdvantageEstimator, registry};
 
 mod dr_grpo;
+mod flow_grpo;
 mod gae;
 mod grpo;
 mod grpo_process;
+mod hi_agent;
+mod m_grpo;
 mod max_rl;
 mod raw;
 mod reinforce_plus_plus;
 mod reinforce_plus_plus_baseline;
 mod remax;
 mod rloo;
+mod step_grpo;
 
 pub use dr_grpo::DrGrpoConfig;
+pub use flow_grpo::{FlowGrpoConfig, folded_turn_weights};
 pub use gae::{GaeConfig, RewardSource, Whitening};
 pub use grpo::GrpoConfig;
 pub use grpo_process::GrpoProcessConfig;
+pub use hi_agent::{HiAgentConfig, Subgoals, foresight_rewards};
+pub use m_grpo::{Alignment, MGrpoConfig, SubGrouping, align_calls, aligned_advantages};
 pub use max_rl::MaxRlConfig;
 pub use raw::RawConfig;
 pub use reinforce_plus_plus::ReinforcePlusPlusConfig;
 pub use reinforce_plus_plus_baseline::ReinforcePlusPlusBaselineConfig;
 pub use remax::RemaxConfig;
 pub use rloo::RlooConfig;
+pub use step_grpo::{StepGrpoConfig, StepLayout};
 
 registry! {
     /// Every named advantage estimator.
@@ -60,5 +68,13 @@ registry! {
         MaxRl = "max-rl": MaxRlConfig,
         /// The reward itself.
         Raw = "raw": RawConfig,
+        /// The outcome of a rollout of turns, compared over rollouts or turns and copied to the turns.
+        FlowGrpo = "flow-grpo": FlowGrpoConfig,
+        /// GRPO for a main agent, and for the calls of its sub-agent aligned to a fixed number.
+        MGrpo = "m-grpo": MGrpoConfig,
+        /// One group per step.
+        StepGrpo = "step-grpo": StepGrpoConfig,
+        /// Subgoals ranked by how their executions went, executions ranked within their subgoal.
+        HiAgent = "hi-agent": HiAgentConfig,
     }
 }
