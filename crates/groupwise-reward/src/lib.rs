@@ -7,8 +7,13 @@
 //!
 //! The arithmetic of each part is also a public function of plain values, for use without the seam.
 
+mod route;
 pub mod shapers;
 pub mod verifiers;
 
-pub use shapers::{ShaperSpec, overlong_penalty};
-pub use verifiers::{VerifierSpec, digit_completion_rewards, digit_completion_target, exact_match};
+pub use route::RouteReward;
+pub use shapers::{ShaperSpec, main_reward, overlong_penalty, sub_reward};
+pub use verifiers::{
+    VerifierSpec, answer_recall, digit_completion_rewards, digit_completion_target, exact_match,
+    normalize_answer,
+};

@@ -3,9 +3,11 @@
 use groupwise_core::{DataError, GroupRewards, RewardShaper, Trajectory, registry};
 
 mod mask_truncated;
+mod outcome_ladder;
 mod overlong;
 
 pub use mask_truncated::MaskTruncatedConfig;
+pub use outcome_ladder::{OutcomeLadderConfig, check_format_score, main_reward, sub_reward};
 pub use overlong::{OverlongConfig, overlong_penalty};
 
 registry! {
@@ -23,6 +25,8 @@ registry! {
         Overlong = "overlong": OverlongConfig,
         /// Truncated answers stay out of the loss.
         MaskTruncated = "mask-truncated": MaskTruncatedConfig,
+        /// Rewards of a main agent and of the sub-agents it called.
+        OutcomeLadder = "outcome-ladder": OutcomeLadderConfig,
     }
 }
 

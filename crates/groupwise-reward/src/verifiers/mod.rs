@@ -2,10 +2,12 @@
 
 use groupwise_core::{Score, StopReason, Trajectory, Verifier, registry};
 
+mod answer_recall;
 mod digit_completion;
 mod environment;
 mod exact_match;
 
+pub use answer_recall::{AnswerPart, AnswerRecallConfig, answer_recall, normalize_answer};
 pub use digit_completion::{
     DigitCompletionConfig, EndMark, digit_completion_rewards, digit_completion_target,
 };
@@ -29,6 +31,8 @@ registry! {
         ExactMatch = "exact-match": ExactMatchConfig,
         /// Right leading characters of a number progression.
         DigitCompletion = "digit-completion": DigitCompletionConfig,
+        /// How many of the reference's words the answer holds.
+        AnswerRecall = "answer-recall": AnswerRecallConfig,
     }
 }
 
@@ -87,6 +91,7 @@ mod tests {
         let task = Task::new("t", "1,2:9,1", "3");
         let aborted = testing::trajectory(&[("3", 1.0)], StopReason::Aborted);
         let finished = testing::trajectory(&[("3", 1.0)], StopReason::EndToken);
+        let tagged = testing::trajectory(&[("<answer>3</answer>", 1.0)], StopReason::EndToken);
         for name in VerifierSpec::NAMES {
             let verifier = VerifierSpec::named(name).unwrap().build(&()).unwrap();
             assert_eq!(verifier.name(), *name);
@@ -94,7 +99,9 @@ mod tests {
                 verifier.score(&task, &aborted),
                 Score::Unscorable("the rollout was aborted".to_owned())
             );
-            assert!(verifier.score(&task, &finished).value().unwrap() > 0.0);
+            // Some judge a bare answer, some a tagged one.
+            let score = |trajectory| verifier.score(&task, trajectory).value().unwrap();
+            assert!(score(&finished).max(score(&tagged)) > 0.0, "{name}");
         }
     }
 
