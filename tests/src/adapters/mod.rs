@@ -5,8 +5,15 @@
 //! parameters, so that a case which sets an unknown one fails instead of passing by luck.
 
 mod baselines;
+mod flow_grpo;
+mod hi_agent;
 mod knapsack_rl;
+mod m_grpo;
+mod step_grpo;
 mod vade;
+
+use groupwise_advantage::{GroupRelative, GroupRelativeConfig};
+use groupwise_core::Spread;
 
 use crate::{Answer, Case, Fault};
 
@@ -18,7 +25,23 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("baselines", baselines::run),
     ("knapsack-rl", knapsack_rl::run),
     ("vade", vade::run),
+    ("flow-grpo", flow_grpo::run),
+    ("hi-agent", hi_agent::run),
+    ("m-grpo", m_grpo::run),
+    ("step-grpo", step_grpo::run),
 ];
+
+/// The group-relative block with a mean and this deviation; a case may name the sample or the population one.
+fn relative(spread: Spread, eps: f64) -> Result<GroupRelative, Fault> {
+    if !matches!(spread, Spread::Sample | Spread::Population) {
+        return Err(Fault::refused("`std` must be sample or population"));
+    }
+    Ok(GroupRelative::new(GroupRelativeConfig {
+        spread,
+        eps,
+        ..GroupRelativeConfig::default()
+    })?)
+}
 
 /// The adapter of a slug.
 pub fn find(slug: &str) -> Option<Adapter> {

@@ -217,19 +217,14 @@ mod tests {
 
     #[test]
     fn the_reference_of_best_f1_decides_and_of_equals_the_first() {
-        // F1 against [x y]: 2/4; against [x u v w]: 2/6.  The better one is held by half only.
-        assert_eq!(
-            answer_recall(&["x", "z"], &[vec!["x", "u", "v", "w"], vec!["x", "y"]], 5),
-            0.0
-        );
+        // F1 against [x y] is 2/4, against [x u v w] 2/6: the better one is held by half only.
+        let partly = [vec!["x", "u", "v", "w"], vec!["x", "y"]];
+        assert_eq!(answer_recall(&["x", "z"], &partly, 5), 0.0);
         assert_eq!(answer_recall(&["x", "z"], &[vec!["x"], vec!["x", "y"]], 5), 1.0);
-        // Equal F1 of 2/4: [x] with two answer words less... 2/3 against 2/3: the first one's recall is 1/1.
-        assert_eq!(answer_recall(&["x", "z"], &[vec!["x"], vec!["z"]], 5), 1.0);
-        // 4/6 on both sides: [x y p] needs p, [x y q] needs q.
-        assert_eq!(
-            answer_recall(&["x", "y", "z"], &[vec!["x", "y", "p"], vec!["x", "y", "q"]], 5),
-            0.0
-        );
+        // F1 is 4/6 against [x y p q], recall 1/2, and 2/3 against [x], recall 1: equal, so the first one decides.
+        let (half, whole) = (vec!["x", "y", "p", "q"], vec!["x"]);
+        assert_eq!(answer_recall(&["x", "y"], &[half.clone(), whole.clone()], 5), 0.0);
+        assert_eq!(answer_recall(&["x", "y"], &[whole, half], 5), 1.0);
     }
 
     #[test]
