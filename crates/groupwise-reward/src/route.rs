@@ -92,7 +92,8 @@ impl RouteReward {
         predicted: &[S],
         expected: &[S],
     ) -> Result<f64, DataError> {
-        if !(similarity.abs() <= 1.0 + ROUNDING) {
+        let range = -1.0 - ROUNDING..=1.0 + ROUNDING;
+        if !range.contains(&similarity) {
             return Err(DataError::value(
                 "similarity",
                 format!("{similarity} is not in [-1, 1]"),
