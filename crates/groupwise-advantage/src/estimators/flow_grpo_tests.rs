@@ -124,6 +124,22 @@ fn an_over_long_turn_counts_in_the_statistics_and_not_in_the_loss() {
 }
 
 #[test]
+fn an_unscorable_rollout_changes_no_weight() {
+    for objective in [
+        ObjectiveAggregation::SeqMeanTokenMean,
+        ObjectiveAggregation::TokenMean,
+    ] {
+        let config = with(TurnAggregation::RolloutTurnToken, objective);
+        let mut batch = vec![vec![(Some(1.0), vec![1, 3]), (Some(0.0), vec![2])]];
+        let without = run(&config, &batch).expect("valid");
+        batch[0].push((None, vec![4, 1]));
+        let with_it = run(&config, &batch).expect("valid");
+        assert_eq!(with_it[..2], without);
+        assert_eq!(with_it[2].concat(), [0.0; 5]);
+    }
+}
+
+#[test]
 fn equal_rewards_and_lone_rollouts_get_nothing() {
     for stats in [EpisodeStats::Trajectory, EpisodeStats::Turn] {
         let config = FlowGrpoConfig {

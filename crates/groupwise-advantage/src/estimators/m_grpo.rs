@@ -247,8 +247,8 @@ pub fn align_calls(d: usize, keys: &[f64], draws: &[f64], target: usize) -> Resu
                     format!("{u} is not in [0, 1)"),
                 ));
             }
-            // The product may round up to d.
-            kept.push(((u * d as f64) as usize).min(d - 1));
+            // Below d: the largest draw is 1 - 2^-53, and its product with a whole number never rounds up to it.
+            kept.push((u * d as f64) as usize);
         }
     }
     Ok(kept)
