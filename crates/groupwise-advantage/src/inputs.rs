@@ -1,8 +1,9 @@
 //! Inputs that estimators ask a batch for, checked in one place.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-use groupwise_core::{DataError, ParamError, RewardBatch, Spans, Spread, Trajectory};
+use groupwise_core::{Advantages, DataError, ParamError, RewardBatch, Spans, Spread, Trajectory};
 
 use crate::returns::KlPenalty;
 
@@ -16,15 +17,67 @@ pub(crate) fn tokens<'a>(
     Ok((tokens, mask))
 }
 
+/// Number of tokens that count in each trajectory.
+pub(crate) fn n_counted(tokens: Spans<'_>, mask: &[bool]) -> Vec<usize> {
+    let count = |range: std::ops::Range<usize>| mask[range].iter().filter(|m| **m).count();
+    tokens.iter().map(count).collect()
+}
+
 /// The trajectories themselves.
 pub(crate) fn trajectories<'a>(
     batch: &RewardBatch<'a>,
     part: &'static str,
 ) -> Result<&'a [Trajectory], DataError> {
-    batch.trajectories.ok_or(DataError::Missing {
+    let found = batch.trajectories.ok_or(DataError::Missing {
         what: "trajectories",
         part,
-    })
+    })?;
+    DataError::check_len("trajectories", found.len(), batch.rewards.len())?;
+    Ok(found)
+}
+
+/// Steps of the trajectories and the tokens of each, checked to lie in their trajectory.
+pub(crate) fn steps<'a>(
+    batch: &RewardBatch<'a>,
+    tokens: Spans<'_>,
+    part: &'static str,
+) -> Result<(Spans<'a>, &'a [Range<usize>]), DataError> {
+    let steps = batch.steps.ok_or(DataError::Missing { what: "steps", part })?;
+    let ranges = batch.step_tokens.ok_or(DataError::Missing {
+        what: "step_tokens",
+        part,
+    })?;
+    for (i, (own, span)) in steps.iter().zip(tokens.iter()).enumerate() {
+        let first = own.start;
+        for k in own {
+            let Range { start, end } = ranges[k];
+            if !(span.start <= start && start <= end && end <= span.end) {
+                return Err(DataError::value(
+                    format!("trajectory {i}, step {}", k - first),
+                    format!(
+                        "tokens {start}..{end} leave the trajectory's {}..{}",
+                        span.start, span.end
+                    ),
+                ));
+            }
+        }
+    }
+    Ok((steps, ranges))
+}
+
+/// One advantage per step to its counted tokens; all others get 0.
+pub(crate) fn token_advantages(
+    per_step: &[f64],
+    ranges: &[Range<usize>],
+    mask: &[bool],
+) -> Result<Advantages, DataError> {
+    let mut spread = Advantages::from_steps(per_step, ranges, mask.len())?;
+    if let Advantages::Token(tokens) = &mut spread {
+        for (a, counted) in tokens.iter_mut().zip(mask) {
+            *a = if *counted { *a } else { 0.0 };
+        }
+    }
+    Ok(spread)
 }
 
 /// The KL penalty, if its coefficient asks for one.

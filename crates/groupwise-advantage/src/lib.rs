@@ -9,6 +9,8 @@
 //! | [`dialect`] | the settings that frameworks ship under the name "GRPO", with their numbers |
 //! | [`returns`] | token rewards, returns to go, generalized advantage estimation |
 //! | [`keyed`] | group by key, centre, scale: steps of one state, samples of one step |
+//! | [`nested`] | rollouts made of turns: statistics over rollouts or turns, broadcasting |
+//! | [`delegation`] | trajectories of a leading and a following agent |
 //! | [`whitening`] | whitening over the tokens of a batch |
 //! | [`broadcast`] | one advantage per trajectory to one per token |
 //! | [`multiplier`] | one factor per prompt on the advantages of its group |
@@ -22,6 +24,7 @@
 
 pub mod broadcast;
 pub mod clauses;
+pub mod delegation;
 pub mod dialect;
 pub mod estimators;
 pub mod group_relative;
@@ -29,6 +32,7 @@ mod inputs;
 pub mod interner;
 pub mod keyed;
 pub mod multiplier;
+pub mod nested;
 pub mod returns;
 pub mod similarity;
 mod steps;
@@ -40,12 +44,14 @@ pub mod token_weights;
 pub mod whitening;
 
 pub use broadcast::spread_to_tokens;
+pub use delegation::Delegation;
 pub use dialect::Dialect;
 pub use estimators::AdvantageSpec;
 pub use group_relative::{GroupRelative, GroupRelativeConfig, ScaleRewards, Singleton, ZeroSpread};
 pub use interner::Interner;
 pub use keyed::Clusters;
 pub use multiplier::scale_groups;
+pub use nested::{EpisodeStats, NestedRollouts, ObjectiveAggregation};
 pub use returns::{Gae, KlPenalty, MaskedTokens, discounted_returns, gae, sequence_kl, token_rewards};
 pub use similarity::Similarity;
 pub use token_weights::weigh_tokens;

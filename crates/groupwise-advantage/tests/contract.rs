@@ -180,6 +180,9 @@ fn specs() -> Vec<AdvantageSpec> {
         r#"{"gigpo": {"std": "sample", "episode_stats": "step", "similarity": 0.9, "singleton": "raw"}}"#,
         r#"{"gigpo": {"std": "population", "rewards": "outcome"}}"#,
         r#"{"salt": {"history": 1, "action": "last-word", "base": {"dr-grpo": {}}}}"#,
+        r#"{"flow-grpo": {"episode_stats": "turn", "objective_aggregation": "token-mean"}}"#,
+        r#"{"step-grpo": {"layout": "turns"}}"#,
+        r#"{"hi-agent": {"judge_weight": 1.0}}"#,
     ]
     .map(|json| serde_json::from_str(json).expect("a spec"));
     let named = AdvantageSpec::NAMES
@@ -232,7 +235,7 @@ proptest! {
         for spec in specs() {
             for (row, m) in estimate(&spec, &batch).unwrap().iter().zip(batch.iter().flat_map(|(_, g)| g)) {
                 if row.len() == m.mask.len() && spec.build(&()).unwrap().needs().contains(Needs::TOKENS) {
-                    let per_token = !matches!(spec, AdvantageSpec::Rloo(_) | AdvantageSpec::SeedGrpo(_));
+                    let per_token = !matches!(spec, AdvantageSpec::Rloo(_) | AdvantageSpec::SeedGrpo(_) | AdvantageSpec::MGrpo(_));
                     prop_assert!(!per_token || row.iter().zip(&m.mask).all(|(a, m)| *m || *a == 0.0));
                 }
             }

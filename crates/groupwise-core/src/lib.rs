@@ -8,6 +8,7 @@
 //! | [`task`], [`trajectory`] | what is asked, and what a policy did about it |
 //! | [`architecture`] | what a policy and its optimizer look like, as data |
 //! | [`batch`] | ragged token batches and the views objectives see |
+//! | [`turns`] | how token losses of rollouts made of turns are averaged |
 //! | [`reward`] | what reward shapers and advantage estimators see |
 //! | [`answers`] | answers of a group: clusters of equal ones, semantic entropy |
 //! | [`ranks`] | ranks inside a group, with a rule for ties |
@@ -37,6 +38,7 @@ pub mod task;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod trajectory;
+pub mod turns;
 
 pub use batch::{Advantages, Denominators, Evaluation, Frozen, TokenBatch, TokenGrads, TokenView};
 pub use error::{DataError, ParamError};
@@ -53,6 +55,7 @@ pub use spans::{Offsets, Spans};
 pub use stats::{Centre, Spread};
 pub use task::Task;
 pub use trajectory::{GroupOutcome, StopReason, Trajectory, Turn};
+pub use turns::TurnAggregation;
 
 /// State of a stateful part, as saved in a checkpoint.  JSON with exact round trip of every finite `f64`.
 pub type State = serde_json::Value;

@@ -10,12 +10,14 @@
 pub mod length_curriculum;
 pub mod ranking;
 pub mod screen_action;
+mod route;
 pub mod shapers;
 pub mod step_labels;
 pub mod verifiers;
 
-pub use shapers::{ShaperSpec, overlong_penalty};
+pub use route::RouteReward;
+pub use shapers::{ShaperSpec, main_reward, overlong_penalty, sub_reward};
 pub use verifiers::{
-    VerifierSpec, choice_set_reward, digit_completion_rewards, digit_completion_target, exact_match,
-    interval_overlap,
+    VerifierSpec, answer_recall, choice_set_reward, digit_completion_rewards, digit_completion_target, exact_match,
+    interval_overlap, normalize_answer,
 };

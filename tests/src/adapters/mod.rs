@@ -24,6 +24,11 @@ mod tempsamp_r1;
 mod tw_grpo;
 mod uav_vl_r1;
 mod unlikeliness;
+mod flow_grpo;
+mod hi_agent;
+mod knapsack_rl;
+mod m_grpo;
+mod step_grpo;
 mod vade;
 mod vas;
 mod video_com;
@@ -31,6 +36,9 @@ mod video_com;
 mod gigpo;
 mod hrpo;
 mod salt;
+
+use groupwise_advantage::{GroupRelative, GroupRelativeConfig};
+use groupwise_core::Spread;
 
 use crate::{Answer, Case, Fault};
 
@@ -61,7 +69,23 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("gigpo", gigpo::run),
     ("salt", salt::run),
     ("hrpo", hrpo::run),
+    ("flow-grpo", flow_grpo::run),
+    ("hi-agent", hi_agent::run),
+    ("m-grpo", m_grpo::run),
+    ("step-grpo", step_grpo::run),
 ];
+
+/// The group-relative block with a mean and this deviation; a case may name the sample or the population one.
+fn relative(spread: Spread, eps: f64) -> Result<GroupRelative, Fault> {
+    if !matches!(spread, Spread::Sample | Spread::Population) {
+        return Err(Fault::refused("`std` must be sample or population"));
+    }
+    Ok(GroupRelative::new(GroupRelativeConfig {
+        spread,
+        eps,
+        ..GroupRelativeConfig::default()
+    })?)
+}
 
 /// The adapter of a slug.
 pub fn find(slug: &str) -> Option<Adapter> {

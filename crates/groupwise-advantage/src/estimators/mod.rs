@@ -11,6 +11,12 @@ mod grpo;
 mod grpo_process;
 mod gtpo;
 mod mapo;
+mod flow_grpo;
+mod gae;
+mod grpo;
+mod grpo_process;
+mod hi_agent;
+mod m_grpo;
 mod max_rl;
 mod rank_grpo;
 mod raw;
@@ -39,6 +45,15 @@ pub use gtpo::{
     Combine, ConflictRuns, DivideByConflicts, Gtpo, GtpoConfig, GtpoMember, GtpoShaped, Side, conflict_runs,
 };
 pub use mapo::{MapoConfig, mapo_lambda};
+mod step_grpo;
+
+pub use dr_grpo::DrGrpoConfig;
+pub use flow_grpo::{FlowGrpoConfig, folded_turn_weights};
+pub use gae::{GaeConfig, RewardSource, Whitening};
+pub use grpo::GrpoConfig;
+pub use grpo_process::GrpoProcessConfig;
+pub use hi_agent::{HiAgentConfig, Subgoals, foresight_rewards};
+pub use m_grpo::{Alignment, MGrpoConfig, SubGrouping, align_calls, aligned_advantages};
 pub use max_rl::MaxRlConfig;
 pub use rank_grpo::{
     LengthShaping, RankGrpoConfig, RankReward, rank_advantages, rank_rewards, rank_token_advantages,
@@ -59,6 +74,7 @@ pub use hrpo::{
     ActionReward, ActionRewardConfig, Constructions, Hrpo, HrpoAdvantages, HrpoConfig, legal_log_probability,
 };
 pub use salt::{ActionKey, SaltConfig, SharedAdvantages, Transitions, share_edges};
+pub use step_grpo::{StepGrpoConfig, StepLayout};
 
 registry! {
     /// Every named advantage estimator.
@@ -118,5 +134,13 @@ registry! {
         Salt = "salt": SaltConfig,
         /// Outcome less cost in the group, plus an absolute reward for each action.
         Hrpo = "hrpo": HrpoConfig,
+        /// The outcome of a rollout of turns, compared over rollouts or turns and copied to the turns.
+        FlowGrpo = "flow-grpo": FlowGrpoConfig,
+        /// GRPO for a main agent, and for the calls of its sub-agent aligned to a fixed number.
+        MGrpo = "m-grpo": MGrpoConfig,
+        /// One group per step.
+        StepGrpo = "step-grpo": StepGrpoConfig,
+        /// Subgoals ranked by how their executions went, executions ranked within their subgoal.
+        HiAgent = "hi-agent": HiAgentConfig,
     }
 }

@@ -6,6 +6,7 @@ mod cosine_length;
 mod gcpo;
 mod mask_truncated;
 mod open_rs;
+mod outcome_ladder;
 mod overlong;
 mod unlikeliness;
 
@@ -13,6 +14,7 @@ pub use cosine_length::{Clamp, CosineLengthConfig, LengthUnit};
 pub use gcpo::{AuxiliaryReward, Contrast, Gcpo, GcpoConfig, GcpoMember, GcpoShaped};
 pub use mask_truncated::MaskTruncatedConfig;
 pub use open_rs::{OpenRsConfig, OpenRsWeights, closing_tag_format};
+pub use outcome_ladder::{OutcomeLadderConfig, check_format_score, main_reward, sub_reward};
 pub use overlong::{OverlongConfig, overlong_penalty};
 pub use unlikeliness::{
     FilterUniform, RankBy, RankOffset, UnlikelinessConfig, answer_log_probability, unlikeliness_rewards,
@@ -41,6 +43,8 @@ registry! {
         OpenRs = "open-rs": OpenRsConfig,
         /// An optional behavior is rewarded in the groups that it helped.
         Gcpo = "gcpo": GcpoConfig,
+        /// Rewards of a main agent and of the sub-agents it called.
+        OutcomeLadder = "outcome-ladder": OutcomeLadderConfig,
     }
 }
 
