@@ -1,0 +1,10 @@
+//! Integration tests in one binary: they link once.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+mod agreement;
+mod common;
+mod messages;
+mod numbers;
+mod schema;
+mod stream;
