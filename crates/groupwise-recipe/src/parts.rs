@@ -45,7 +45,7 @@ impl Parts {
     /// `advantage.grpo.eps=1e-4`.
     ///
     /// A text is a part's name (`rloo`), or a name with settings as TOML (`grpo.eps = 1e-4`) or JSON
-    /// (`{"grpo": {"eps": 1e-4}}`).
+    /// (`{"grpo": {"eps": 1e-4}}`).  `none` stands for no part, whatever `base` has.
     ///
     /// # Errors
     /// An unknown part or key, with what is known and what was probably meant; a wrong type; a value out of range;
@@ -86,6 +86,9 @@ impl Origin<'_> {
         name: impl Fn(&T) -> &'static str,
         check: impl Fn(&T) -> Result<(), ParamError>,
     ) -> Result<Option<T>, RecipeError> {
+        if self.text.map(str::trim) == Some("none") {
+            return Ok(None);
+        }
         let label = match self.text {
             Some(_) => format!("--{}", self.seam),
             None => self.seam.to_owned(),
@@ -196,6 +199,11 @@ mod tests {
                 .advantage
         );
         assert_eq!(with(Some("raw"), "").advantage, AdvantageSpec::named("raw"));
+        let none = with(Some("none"), "");
+        assert_eq!(
+            (none.advantage, none.objective),
+            (None, Some(recipe.objective.clone()))
+        );
         // Another part by override: the settings of the first go with it.
         assert_eq!(
             with(None, "advantage.rloo={}").advantage,

@@ -123,65 +123,31 @@ impl Scorer {
 
     /// Refuses a batch without what the parts need, in the words of the input.
     fn check_given(&self, batch: &Batch) -> Result<(), ScoreError> {
-        let line = batch.lines.first().copied().unwrap_or_default();
+        let complain = |what| ScoreError::line(batch.lines.first().copied().unwrap_or_default(), what);
         let missing = |key: &str, seam: &str, name: &str| {
-            ScoreError::line(line, format!("lacks `{key}`, which {seam} `{name}` needs"))
-        };
-        let has_old = batch.logp_old.get().is_some() || batch.logp.get().is_some();
-        let given = |needs: Needs| {
-            [
-                (
-                    Needs::STEP_REWARDS,
-                    "steps.rewards",
-                    batch.step_rewards.get().is_some(),
-                ),
-                (Needs::ANCHORS, "steps.anchors", batch.anchors.get().is_some()),
-                (Needs::TOKENS, "tokens", batch.tokens.get().is_some()),
-                (Needs::LOGP_OLD, "tokens.logp_old", has_old),
-                (Needs::LOGP_REF, "tokens.logp_ref", batch.logp_ref.get().is_some()),
-                (Needs::ENTROPY, "tokens.entropy", batch.entropy.get().is_some()),
-                (Needs::VALUES, "tokens.values", batch.values.get().is_some()),
-                (
-                    Needs::GREEDY_REWARDS,
-                    "greedy_reward",
-                    batch.greedy.get().is_some(),
-                ),
-                (
-                    Needs::PROCESS_REWARDS,
-                    "judged_steps",
-                    batch.judged.get().is_some(),
-                ),
-            ]
-            .into_iter()
-            .find(|(need, _, has)| needs.contains(*need) && !has)
+            complain(format!("lacks `{key}`, which {seam} `{name}` needs"))
         };
         if let Some((name, part)) = &self.advantage {
-            if batch.rewards.get().is_none() {
-                return Err(missing("rewards", "advantage", name));
-            }
-            if let Some((_, key, _)) = given(part.needs()) {
+            let rewards = batch.rewards.get().is_none().then_some("rewards");
+            if let Some(key) = rewards.or_else(|| first_missing(batch, part.needs())) {
                 return Err(missing(key, "advantage", name));
             }
             if batch.has_given() {
-                let what =
-                    format!("has `advantages`, and advantage `{name}` computes them: leave one of them out");
-                return Err(ScoreError::line(line, what));
+                return Err(complain(format!(
+                    "has `advantages`, and advantage `{name}` computes them: leave one of them out"
+                )));
             }
         }
-        let Some((name, part)) = &self.objective else {
-            return Ok(());
-        };
-        if batch.logp.get().is_none() {
-            return Err(missing("tokens.logp", "objective", name));
-        }
-        if let Some((_, key, _)) = given(part.needs()) {
-            return Err(missing(key, "objective", name));
-        }
-        if self.advantage.is_none() && !batch.has_given() && self.wants_advantages {
-            let what = format!(
-                "lacks `advantages`, which objective `{name}` needs; or name an advantage to compute"
-            );
-            return Err(ScoreError::line(line, what));
+        if let Some((name, part)) = &self.objective {
+            let logp = batch.logp.get().is_none().then_some("tokens.logp");
+            if let Some(key) = logp.or_else(|| first_missing(batch, part.needs())) {
+                return Err(missing(key, "objective", name));
+            }
+            if self.advantage.is_none() && !batch.has_given() && self.wants_advantages {
+                return Err(complain(format!(
+                    "lacks `advantages`, which objective `{name}` needs; or name an advantage to compute"
+                )));
+            }
         }
         Ok(())
     }
@@ -207,6 +173,37 @@ impl Scorer {
         });
         checked.map_err(|e| refused(batch, format!("advantage `{name}`"), e))
     }
+}
+
+/// The first field that is needed and absent.
+fn first_missing(batch: &Batch, needs: Needs) -> Option<&'static str> {
+    // On policy the current log-probabilities are the old ones.
+    let has_old = batch.logp_old.get().is_some() || batch.logp.get().is_some();
+    [
+        (
+            Needs::STEP_REWARDS,
+            "steps.rewards",
+            batch.step_rewards.get().is_some(),
+        ),
+        (Needs::ANCHORS, "steps.anchors", batch.anchors.get().is_some()),
+        (Needs::TOKENS, "tokens", batch.tokens.get().is_some()),
+        (Needs::LOGP_OLD, "tokens.logp_old", has_old),
+        (Needs::LOGP_REF, "tokens.logp_ref", batch.logp_ref.get().is_some()),
+        (Needs::ENTROPY, "tokens.entropy", batch.entropy.get().is_some()),
+        (Needs::VALUES, "tokens.values", batch.values.get().is_some()),
+        (
+            Needs::GREEDY_REWARDS,
+            "greedy_reward",
+            batch.greedy.get().is_some(),
+        ),
+        (
+            Needs::PROCESS_REWARDS,
+            "judged_steps",
+            batch.judged.get().is_some(),
+        ),
+    ]
+    .into_iter()
+    .find_map(|(need, key, given)| (needs.contains(need) && !given).then_some(key))
 }
 
 fn refused(batch: &Batch, part: String, source: DataError) -> ScoreError {
@@ -334,6 +331,32 @@ mod tests {
     use groupwise_core::TokenGrads;
 
     use super::*;
+
+    #[test]
+    fn every_need_is_asked_for_under_its_field() {
+        let mut batch = Batch::default();
+        let bare = |needs| first_missing(&batch, needs);
+        let fields = [
+            (Needs::STEP_REWARDS, "steps.rewards"),
+            (Needs::ANCHORS, "steps.anchors"),
+            (Needs::TOKENS, "tokens"),
+            (Needs::LOGP_OLD, "tokens.logp_old"),
+            (Needs::LOGP_REF, "tokens.logp_ref"),
+            (Needs::ENTROPY, "tokens.entropy"),
+            (Needs::VALUES, "tokens.values"),
+            (Needs::GREEDY_REWARDS, "greedy_reward"),
+            (Needs::PROCESS_REWARDS, "judged_steps"),
+        ];
+        for (need, field) in fields {
+            assert_eq!(bare(need), Some(field));
+        }
+        assert_eq!(bare(Needs::empty()), None);
+        let text = br#"{"rewards": [1], "greedy_reward": 1, "steps": {"rewards": [[1]], "anchors": [["a"]]},
+            "judged_steps": {"ends": [[0]], "rewards": [[1]]},
+            "tokens": {"logp_old": [[-1]], "logp_ref": [[-1]], "entropy": [[1]], "values": [[1]]}}"#;
+        batch.push(crate::line::Line::parse(text, 1).unwrap(), 1).unwrap();
+        assert_eq!(first_missing(&batch, Needs::all()), None);
+    }
 
     #[test]
     fn derivatives_that_only_some_views_have_keep_their_places() {

@@ -4,6 +4,7 @@
 
 mod agreement;
 mod common;
+mod docs;
 mod messages;
 mod numbers;
 mod schema;
