@@ -328,9 +328,93 @@ fn extend(to: &mut Option<Vec<f64>>, from: Option<Vec<f64>>, before: usize, afte
 
 #[cfg(test)]
 mod tests {
-    use groupwise_core::TokenGrads;
+    use groupwise_core::{Denominators, Frozen, TokenGrads, TokenView};
 
     use super::*;
+
+    /// `sum_t (2 logp + 3 entropy + 5 value) / (trajectories of the batch)`, and how many trajectories a view has.
+    #[derive(Debug)]
+    struct Weighted(Scope);
+
+    impl Objective for Weighted {
+        fn needs(&self) -> Needs {
+            Needs::ENTROPY | Needs::VALUES
+        }
+
+        fn scope(&self) -> Scope {
+            self.0
+        }
+
+        fn denominators(&self, batch: &TokenBatch) -> Result<Denominators, DataError> {
+            let scalars = vec![batch.n_trajectories() as f64];
+            Ok(Denominators {
+                scalars,
+                ..Denominators::default()
+            })
+        }
+
+        fn freeze(&self, whole: &Denominators, _: &TokenView<'_>) -> Result<Frozen, DataError> {
+            Ok(Frozen {
+                scalars: whole.scalars.clone(),
+                ..Frozen::default()
+            })
+        }
+
+        fn evaluate(&self, frozen: &Frozen, view: &TokenView<'_>) -> Result<Evaluation, DataError> {
+            let n = frozen.scalars[0];
+            let (entropy, value) = (view.entropy.unwrap_or_default(), view.value.unwrap_or_default());
+            let sum = |values: &[f64]| values.iter().sum::<f64>();
+            let slope = |by: f64| vec![by / n; view.logp.len()];
+            Ok(Evaluation {
+                loss: (2.0 * sum(view.logp) + 3.0 * sum(entropy) + 5.0 * sum(value)) / n,
+                grads: TokenGrads {
+                    d_logp: slope(2.0),
+                    d_entropy: Some(slope(3.0)),
+                    d_value: Some(slope(5.0)),
+                },
+                terms: vec![("members", view.n_trajectories() as f64)],
+            })
+        }
+    }
+
+    #[test]
+    fn a_loss_sees_entropy_and_values_and_is_split_only_where_it_may_be() {
+        let of =
+            |scope| {
+                let mut batch = Batch::default();
+                for (number, text) in [
+                r#"{"tokens": {"logp": [[-1, -2], []], "entropy": [[1, 0], []], "values": [[7, 0], []]}}"#,
+                r#"{"tokens": {"logp": [[-4], [-8]], "entropy": [[2], [3]], "values": [[9], [11]]}}"#,
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                let number = number as u64;
+                batch.push(crate::line::Line::parse(text.as_bytes(), number).unwrap(), number).unwrap();
+            }
+                let tokens = batch.token_offsets();
+                evaluate(
+                    &Weighted(scope),
+                    &mut batch,
+                    &tokens,
+                    Advantages::Trajectory(vec![0.0; 4]),
+                )
+                .unwrap()
+            };
+        let first = (2.0 * -3.0 + 3.0 * 1.0 + 5.0 * 7.0) / 4.0;
+        let second = (2.0 * -12.0 + 3.0 * 5.0 + 5.0 * 20.0) / 4.0;
+        for scope in [Scope::Token, Scope::Group, Scope::Batch] {
+            let loss = of(scope);
+            let shares = (scope < Scope::Batch).then(|| vec![first, second]);
+            assert_eq!((loss.total, loss.shares), (first + second, shares));
+            assert_eq!(loss.terms, [("members", 4.0)]);
+            assert_eq!(loss.d_logp, [0.5; 4]);
+            assert_eq!(
+                (loss.d_entropy, loss.d_value),
+                (Some(vec![0.75; 4]), Some(vec![1.25; 4]))
+            );
+        }
+    }
 
     #[test]
     fn every_need_is_asked_for_under_its_field() {

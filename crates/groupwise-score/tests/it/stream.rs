@@ -19,6 +19,9 @@ fn blank_lines_carriage_returns_a_byte_order_mark_and_a_missing_last_newline_are
         ]
     );
     assert!(score("", &options(Some("grpo"), None, 0)).unwrap().is_empty());
+    let late = "{\"rewards\": [1]}\n\u{feff}{\"rewards\": [1]}\n";
+    let error = score(late, &options(Some("grpo"), None, 0)).unwrap_err();
+    assert_eq!(error.to_string(), "line 2: is no JSON object");
 }
 
 #[test]
