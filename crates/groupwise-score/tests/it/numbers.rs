@@ -122,6 +122,17 @@ fn a_penalty_that_belongs_to_the_reward_is_taken_off_before_the_estimate() {
 }
 
 #[test]
+fn an_estimator_on_policy_takes_the_current_log_probabilities_for_the_old_ones() {
+    let line = |key: &str| {
+        json!({"rewards": [1.0, 0.0], "tokens": {key: [[-1.0, -0.5], [-0.25]], "logp_ref": [[-2.0, -3.0], [-0.5]]}})
+            .to_string()
+    };
+    let part = options(Some("reinforce-plus-plus.kl_coef = 0.5"), None, 1);
+    let found = score(&line("logp"), &part).unwrap();
+    assert_eq!(found, score(&line("logp_old"), &part).unwrap());
+}
+
+#[test]
 fn steps_stand_on_their_tokens() {
     let gae = "gae = { rewards = 'steps', whiten = 'none', lam = 1.0 }";
     let text = json!({
