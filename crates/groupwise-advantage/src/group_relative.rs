@@ -3,7 +3,7 @@
 //! A named estimator is a row of this block (GRPO: mean, sample, group; Dr. GRPO: mean, none; RLOO:
 //! leave-one-out, none; MaxRL: mean, mean).  Papers that change one of the choices use it with other settings.
 
-use groupwise_core::{Centre, DataError, ParamError, RewardBatch, Spans, Spread, stats};
+use groupwise_core::{Centre, DataError, ParamError, RewardBatch, Scope, Spans, Spread, stats};
 use serde::{Deserialize, Serialize};
 
 /// Over which rewards the spread is taken; the name and the values of TRL's key.
@@ -94,6 +94,15 @@ impl GroupRelativeConfig {
     /// True if rewards are divided by something.
     pub fn divides(&self) -> bool {
         self.spread != Spread::None && self.scale_rewards != ScaleRewards::None
+    }
+
+    /// The batch if the spread is taken over it, else the group.
+    pub fn scope(&self) -> Scope {
+        if self.divides() && self.scale_rewards == ScaleRewards::Batch {
+            Scope::Batch
+        } else {
+            Scope::Group
+        }
     }
 
     /// The formula with these numbers.

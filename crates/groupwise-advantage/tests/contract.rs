@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use groupwise_advantage::AdvantageSpec;
 use groupwise_core::{
-    Advantages, DataError, JudgedStep, Needs, Offsets, ProcessRewards, RewardBatch, StopReason, Task,
+    Advantages, DataError, JudgedStep, Needs, Offsets, ProcessRewards, RewardBatch, Scope, StopReason, Task,
     Trajectory, Turn,
 };
 use proptest::prelude::*;
@@ -231,6 +231,18 @@ proptest! {
     }
 
     #[test]
+    fn what_says_it_looks_at_its_group_only_may_be_given_groups_one_at_a_time(batch in batch()) {
+        for spec in specs() {
+            if spec.build(&()).unwrap().scope() > Scope::Group {
+                continue;
+            }
+            let alone: Vec<Vec<f64>> =
+                batch.iter().flat_map(|group| estimate(&spec, &vec![group.clone()]).unwrap()).collect();
+            prop_assert_eq!(alone, estimate(&spec, &batch).unwrap(), "{}", spec.name());
+        }
+    }
+
+    #[test]
     fn masked_tokens_get_zero_from_token_level_estimators(batch in batch()) {
         for spec in specs() {
             for (row, m) in estimate(&spec, &batch).unwrap().iter().zip(batch.iter().flat_map(|(_, g)| g)) {
@@ -274,6 +286,35 @@ fn an_empty_group_is_refused_by_every_estimator() {
             "{}: {text}",
             spec.name()
         );
+    }
+}
+
+#[test]
+fn the_scope_follows_the_settings() {
+    let scope = |json: &str| {
+        let spec: AdvantageSpec = serde_json::from_str(json).expect("a spec");
+        spec.build(&()).unwrap().scope()
+    };
+    for json in [
+        r#"{"grpo": {}}"#,
+        r#"{"grpo": {"scale_rewards": "none"}}"#,
+        r#"{"grpo-process": {}}"#,
+        r#"{"dr-grpo": {}}"#,
+        r#"{"rloo": {}}"#,
+        r#"{"remax": {}}"#,
+        r#"{"gae": {"whiten": "none"}}"#,
+        r#"{"max-rl": {}}"#,
+        r#"{"raw": {}}"#,
+    ] {
+        assert_eq!(scope(json), Scope::Group, "{json}");
+    }
+    for json in [
+        r#"{"grpo": {"scale_rewards": "batch"}}"#,
+        r#"{"gae": {}}"#,
+        r#"{"reinforce-plus-plus": {}}"#,
+        r#"{"reinforce-plus-plus-baseline": {}}"#,
+    ] {
+        assert_eq!(scope(json), Scope::Batch, "{json}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -34,6 +35,16 @@ Finished cells are kept and never run again; a killed or interrupted command goe
   groupwise explain benchmarks/ablations/quickstart.toml
   groupwise explain my.toml --arm knapsack")]
     Explain(ExplainArgs),
+    /// Score rollouts from standard input: advantages, or loss and gradients, a JSON object per line
+    #[command(after_help = "Examples:
+  groupwise score --advantage rloo < rollouts.jsonl
+  groupwise score --advantage 'grpo = { dialect = \"trl\" }' --objective dapo --batch 16 < rollouts.jsonl
+  groupwise score --objective grpo --set objective.grpo.beta=0.04 < with-advantages.jsonl
+  groupwise score --recipe my.toml --arm knapsack --objective none < rollouts.jsonl
+
+A line is a group: {\"id\": \"p1\", \"rewards\": [1, 0, null], \"tokens\": {\"logp\": [[-0.1], ..]}}.
+docs/score.md explains the fields, docs/score.schema.json describes them.")]
+    Score(ScoreArgs),
     /// Rebuild the report of an ablation or a run from its folder
     #[command(after_help = "Examples:
   groupwise report runs/ablations/quickstart
@@ -100,6 +111,28 @@ pub(crate) struct ExplainArgs {
     /// Only this arm
     #[arg(long)]
     pub(crate) arm: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ScoreArgs {
+    /// Estimator: a name, or a name with settings as TOML or JSON; `none`: not the recipe's
+    #[arg(long, value_name = "PART")]
+    pub(crate) advantage: Option<String>,
+    /// Objective: a name, or a name with settings as TOML or JSON; `none`: not the recipe's
+    #[arg(long, value_name = "PART")]
+    pub(crate) objective: Option<String>,
+    /// Recipe file to take both from
+    #[arg(long, value_name = "FILE")]
+    pub(crate) recipe: Option<PathBuf>,
+    /// Arm of the recipe; needed if the file has several
+    #[arg(long, requires = "recipe")]
+    pub(crate) arm: Option<String>,
+    /// Override a value: dotted key = TOML value; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Groups (lines) of an update batch, which denominators and batch statistics refer to; default: one
+    #[arg(long, value_name = "N")]
+    pub(crate) batch: Option<NonZeroUsize>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -6,6 +6,7 @@ use groupwise_core::ParamError;
 use groupwise_pipeline::PipelineError;
 use groupwise_recipe::RecipeError;
 use groupwise_report::ReportError;
+use groupwise_score::ScoreError;
 
 /// What a command can end with.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,9 @@ pub(crate) enum CliError {
     /// A report that could not be made.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// Rollouts that cannot be scored.
+    #[error(transparent)]
+    Score(#[from] ScoreError),
     /// A file or process.
     #[error("{what}: {source}")]
     Io {
@@ -55,6 +59,13 @@ impl CliError {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Recipe(_) | Self::Param(_) | Self::Usage(_) | Self::Report(_) => 2,
+            Self::Score(error) => {
+                if error.is_bad_input() {
+                    2
+                } else {
+                    1
+                }
+            }
             Self::Pipeline(PipelineError::Tasks(_) | PipelineError::Param(_)) => 2,
             Self::Pipeline(_) | Self::Io { .. } | Self::Cells { .. } => 1,
             Self::Interrupted => 130,

@@ -11,6 +11,7 @@ mod interrupt;
 mod progress;
 mod protocol;
 mod report;
+mod score;
 mod train;
 
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Ablate(args) => ablate::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Score(args) => score::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Cell(args) => return cell::run(&args),
     };

@@ -64,7 +64,8 @@ pub(crate) fn run(args: &TrainArgs) -> Outcome {
     }
 }
 
-fn choose<'a>(experiment: &'a Experiment, arm: Option<&str>) -> Result<&'a Arm, CliError> {
+/// The arm of that name, or the only one.
+pub(crate) fn choose<'a>(experiment: &'a Experiment, arm: Option<&str>) -> Result<&'a Arm, CliError> {
     match arm {
         Some(name) => experiment
             .arm(name)

@@ -102,7 +102,7 @@ const ALIASES: &[(&str, &str)] = &[
 ];
 
 /// The known name closest to an unknown one: a known alias, else the nearest by edit distance.
-pub(crate) fn suggest(unknown: &str, known: &[String]) -> Option<String> {
+pub fn suggest(unknown: &str, known: &[String]) -> Option<String> {
     let alias = ALIASES
         .iter()
         .find(|(theirs, _)| *theirs == unknown)
@@ -118,21 +118,61 @@ pub(crate) fn suggest(unknown: &str, known: &[String]) -> Option<String> {
         .map(|(_, name)| name.clone())
 }
 
-/// Names between back quotes after "expected" in serde's message.
-pub(crate) fn expected_names(message: &str) -> Vec<String> {
-    let Some((_, tail)) = message.split_once("expected") else {
-        return vec![];
-    };
-    tail.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+/// What serde says about an unknown key or an unknown name, taken apart.
+///
+/// # Example
+/// ```
+/// use groupwise_recipe::Unknown;
+/// let unknown = Unknown::parse("unknown field `epz`, expected `eps` or `beta`").ok_or("not about a name")?;
+/// assert_eq!(unknown.what(), "unknown key `epz`, known: eps, beta");
+/// assert_eq!(unknown.suggestion().as_deref(), Some("eps"));
+/// # Ok::<(), &str>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// The key or name that nobody knows.
+    pub name: String,
+    /// Those that are known in its place.
+    pub known: Vec<String>,
+    /// True if it is the key of a setting, false if it names a part or a choice.
+    is_key: bool,
 }
 
-/// The unknown key or part named by serde's message.
-pub(crate) fn unknown_name(message: &str) -> Option<String> {
-    let rest = message
-        .split_once("unknown field `")
-        .or_else(|| message.split_once("unknown variant `"))?
-        .1;
-    rest.split_once('`').map(|(name, _)| name.to_owned())
+impl Unknown {
+    /// `None` if the message is about something else.
+    pub fn parse(message: &str) -> Option<Self> {
+        let (is_key, (_, rest)) = match message.split_once("unknown field `") {
+            Some(parts) => (true, parts),
+            None => (false, message.split_once("unknown variant `")?),
+        };
+        let (name, rest) = rest.split_once('`')?;
+        let known = rest
+            .split_once("expected")
+            .map_or("", |(_, tail)| tail)
+            .split('`')
+            .skip(1)
+            .step_by(2);
+        Some(Self {
+            name: name.to_owned(),
+            known: known.map(str::to_owned).collect(),
+            is_key,
+        })
+    }
+
+    /// The problem in words.
+    pub fn what(&self) -> String {
+        let kind = if self.is_key { "key" } else { "name" };
+        let known = match self.known.as_slice() {
+            [] => "none".to_owned(),
+            known => known.join(", "),
+        };
+        format!("unknown {kind} `{}`, known: {known}", self.name)
+    }
+
+    /// What was probably meant.
+    pub fn suggestion(&self) -> Option<String> {
+        suggest(&self.name, &self.known)
+    }
 }
 
 #[cfg(test)]
@@ -150,8 +190,14 @@ mod tests {
             Some("epsilon_high")
         );
         assert_eq!(suggest("zzz", &known), None);
-        let message = "unknown field `x`, expected one of `a`, `b`";
-        assert_eq!(expected_names(message), ["a", "b"]);
-        assert_eq!(unknown_name(message).as_deref(), Some("x"));
+        let found = Unknown::parse("unknown field `x`, expected one of `a`, `b`").unwrap();
+        assert_eq!(
+            (found.name.as_str(), found.known.as_slice()),
+            ("x", &["a".to_owned(), "b".to_owned()][..])
+        );
+        assert_eq!(found.what(), "unknown key `x`, known: a, b");
+        let variant = Unknown::parse("unknown variant `y`, there are no variants").unwrap();
+        assert_eq!(variant.what(), "unknown name `y`, known: none");
+        assert_eq!(Unknown::parse("invalid type: null"), None);
     }
 }

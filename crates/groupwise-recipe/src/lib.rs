@@ -19,7 +19,8 @@
 //! that names another part replaces the base's.  Unknown keys, wrong types and values out of range are reported
 //! with file, line, column, the known names and a suggestion.
 //!
-//! [`Experiment::from_file`] reads and checks everything; [`Recipe::plan`] builds the parts of one run.
+//! [`Experiment::from_file`] reads and checks everything; [`Recipe::plan`] builds the parts of one run; [`Parts`] reads
+//! estimator and objective alone.
 
 mod catalogue;
 mod error;
@@ -27,13 +28,15 @@ mod experiment;
 mod explain;
 mod locate;
 mod merge;
+mod parts;
 mod plan;
 mod recipe;
 
 pub use catalogue::catalogue;
-pub use error::RecipeError;
+pub use error::{RecipeError, Unknown, suggest};
 pub use experiment::{AblationConfig, Arm, Claim, Direction, Experiment};
 pub use explain::explain;
+pub use parts::Parts;
 pub use plan::Plan;
 pub use recipe::{
     CompletionLog, PolicySpec, Recipe, RunConfig, SchedulerType, TransformerPolicyConfig, WarmStartConfig,

@@ -6,7 +6,7 @@ use serde_path_to_error::Segment;
 use toml_edit::{Document, Item, TableLike};
 
 use crate::RecipeError;
-use crate::error::{Located, expected_names, suggest, unknown_name};
+use crate::error::{Located, Unknown};
 
 /// The source text with the places of its keys.
 pub(crate) struct Source<'a> {
@@ -54,18 +54,12 @@ impl<'a> Source<'a> {
         let mut path = path.to_vec();
         let mut suggestion = None;
         let mut what = what.to_owned();
-        if let Some(unknown) = unknown_name(&what) {
-            if path.last() != Some(&unknown) {
-                path.push(unknown.clone());
+        if let Some(unknown) = Unknown::parse(&what) {
+            if path.last() != Some(&unknown.name) {
+                path.push(unknown.name.clone());
             }
-            let known = expected_names(&what);
-            suggestion = suggest(&unknown, &known);
-            let kind = if what.contains("unknown variant") {
-                "unknown name"
-            } else {
-                "unknown key"
-            };
-            what = format!("{kind} `{unknown}`, known: {}", list(&known));
+            suggestion = unknown.suggestion();
+            what = unknown.what();
         }
         let place = self.place(arm, &path);
         let mut key = path.join(".");
@@ -96,14 +90,6 @@ impl<'a> Source<'a> {
             what: error.message().to_owned(),
             suggestion: None,
         }))
-    }
-}
-
-fn list(names: &[String]) -> String {
-    if names.is_empty() {
-        "none".into()
-    } else {
-        names.join(", ")
     }
 }
 

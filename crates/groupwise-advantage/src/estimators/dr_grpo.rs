@@ -1,7 +1,7 @@
 //! Dr. GRPO: reward less the group mean, without division.
 
 use groupwise_core::{
-    AdvantageEstimator, Advantages, Centre, DataError, Needs, ParamError, Part, RewardBatch,
+    AdvantageEstimator, Advantages, Centre, DataError, Needs, ParamError, Part, RewardBatch, Scope,
 };
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +67,10 @@ struct DrGrpo(GroupRelative);
 impl AdvantageEstimator for DrGrpo {
     fn needs(&self) -> Needs {
         Needs::empty()
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Group
     }
 
     fn estimate(&self, batch: &RewardBatch<'_>) -> Result<Advantages, DataError> {

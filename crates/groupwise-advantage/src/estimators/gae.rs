@@ -1,6 +1,8 @@
 //! GAE: generalized advantage estimation with a value function, PPO's advantage.
 
-use groupwise_core::{AdvantageEstimator, Advantages, DataError, Needs, ParamError, Part, RewardBatch};
+use groupwise_core::{
+    AdvantageEstimator, Advantages, DataError, Needs, ParamError, Part, RewardBatch, Scope,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::inputs;
@@ -135,6 +137,13 @@ impl AdvantageEstimator for GaeEstimator {
             needs |= Needs::STEP_REWARDS;
         }
         needs
+    }
+
+    fn scope(&self) -> Scope {
+        match self.0.whiten {
+            Whitening::Batch => Scope::Batch,
+            Whitening::None => Scope::Group,
+        }
     }
 
     fn estimate(&self, batch: &RewardBatch<'_>) -> Result<Advantages, DataError> {

@@ -1,7 +1,7 @@
 //! GRPO: reward less the group mean, divided by the group's standard deviation.
 
 use groupwise_core::{
-    AdvantageEstimator, Advantages, Centre, DataError, Needs, ParamError, Part, RewardBatch, Spread,
+    AdvantageEstimator, Advantages, Centre, DataError, Needs, ParamError, Part, RewardBatch, Scope, Spread,
 };
 use serde::{Deserialize, Serialize};
 
@@ -122,6 +122,10 @@ struct Grpo(GroupRelative);
 impl AdvantageEstimator for Grpo {
     fn needs(&self) -> Needs {
         Needs::empty()
+    }
+
+    fn scope(&self) -> Scope {
+        self.0.config().scope()
     }
 
     fn estimate(&self, batch: &RewardBatch<'_>) -> Result<Advantages, DataError> {

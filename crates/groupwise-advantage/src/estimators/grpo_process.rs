@@ -1,7 +1,8 @@
 //! GRPO with process supervision: what a token led to, not what the whole answer earned.
 
 use groupwise_core::{
-    AdvantageEstimator, Advantages, DataError, Needs, ParamError, Part, ProcessRewards, RewardBatch, stats,
+    AdvantageEstimator, Advantages, DataError, Needs, ParamError, Part, ProcessRewards, RewardBatch, Scope,
+    stats,
 };
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +91,10 @@ struct GrpoProcess {
 impl AdvantageEstimator for GrpoProcess {
     fn needs(&self) -> Needs {
         Needs::TOKENS | Needs::PROCESS_REWARDS
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Group
     }
 
     fn estimate(&self, batch: &RewardBatch<'_>) -> Result<Advantages, DataError> {

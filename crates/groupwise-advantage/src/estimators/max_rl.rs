@@ -1,7 +1,7 @@
 //! MaxRL: reward less the group mean, divided by the group mean.
 
 use groupwise_core::{
-    AdvantageEstimator, Advantages, Centre, DataError, Needs, ParamError, Part, RewardBatch, Spread,
+    AdvantageEstimator, Advantages, Centre, DataError, Needs, ParamError, Part, RewardBatch, Scope, Spread,
 };
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +79,10 @@ struct MaxRl(GroupRelative);
 impl AdvantageEstimator for MaxRl {
     fn needs(&self) -> Needs {
         Needs::empty()
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Group
     }
 
     fn estimate(&self, batch: &RewardBatch<'_>) -> Result<Advantages, DataError> {

@@ -1,7 +1,7 @@
 //! Raw: the reward itself, no baseline.
 
 use groupwise_core::{
-    AdvantageEstimator, Advantages, Centre, DataError, Needs, ParamError, Part, RewardBatch,
+    AdvantageEstimator, Advantages, Centre, DataError, Needs, ParamError, Part, RewardBatch, Scope,
 };
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,10 @@ struct Raw(GroupRelative);
 impl AdvantageEstimator for Raw {
     fn needs(&self) -> Needs {
         Needs::empty()
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Group
     }
 
     fn estimate(&self, batch: &RewardBatch<'_>) -> Result<Advantages, DataError> {

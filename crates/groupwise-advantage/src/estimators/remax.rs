@@ -1,6 +1,8 @@
 //! ReMax: reward less the reward of one greedy rollout of the same prompt.
 
-use groupwise_core::{AdvantageEstimator, Advantages, DataError, Needs, ParamError, Part, RewardBatch};
+use groupwise_core::{
+    AdvantageEstimator, Advantages, DataError, Needs, ParamError, Part, RewardBatch, Scope,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::inputs;
@@ -59,6 +61,10 @@ struct Remax;
 impl AdvantageEstimator for Remax {
     fn needs(&self) -> Needs {
         Needs::GREEDY_REWARDS
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Group
     }
 
     fn estimate(&self, batch: &RewardBatch<'_>) -> Result<Advantages, DataError> {

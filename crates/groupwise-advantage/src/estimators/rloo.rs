@@ -1,7 +1,7 @@
 //! RLOO: reward less the mean of the other members.
 
 use groupwise_core::{
-    AdvantageEstimator, Advantages, Centre, DataError, Needs, ParamError, Part, RewardBatch,
+    AdvantageEstimator, Advantages, Centre, DataError, Needs, ParamError, Part, RewardBatch, Scope,
 };
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +91,10 @@ impl AdvantageEstimator for Rloo {
         } else {
             Needs::empty()
         }
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Group
     }
 
     fn estimate(&self, batch: &RewardBatch<'_>) -> Result<Advantages, DataError> {

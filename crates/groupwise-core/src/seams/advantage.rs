@@ -1,6 +1,7 @@
 use crate::batch::Advantages;
 use crate::error::DataError;
 use crate::reward::{Needs, RewardBatch};
+use crate::seams::Scope;
 
 /// Rewards of an update batch to advantages.
 ///
@@ -43,6 +44,13 @@ use crate::reward::{Needs, RewardBatch};
 pub trait AdvantageEstimator: std::fmt::Debug + Send + Sync {
     /// Inputs it cannot do without.
     fn needs(&self) -> Needs;
+
+    /// How much of a batch an advantage depends on.  [`Scope::Batch`] is assumed: statistics may span the batch.
+    /// An estimator whose advantages of a group depend on that group alone says [`Scope::Group`], and may then be
+    /// given its groups one at a time.
+    fn scope(&self) -> Scope {
+        Scope::Batch
+    }
 
     /// Advantages of the batch.
     ///
