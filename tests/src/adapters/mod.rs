@@ -4,7 +4,9 @@
 //! lines here.  Read every parameter the specification names with its default there, then `finish` the
 //! parameters, so that a case which sets an unknown one fails instead of passing by luck.
 
+mod answers;
 mod baselines;
+mod disco;
 mod knapsack_rl;
 mod vade;
 
@@ -18,6 +20,7 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("baselines", baselines::run),
     ("knapsack-rl", knapsack_rl::run),
     ("vade", vade::run),
+    ("disco", disco::run),
 ];
 
 /// The adapter of a slug.

@@ -12,9 +12,12 @@
 //! | `reinforce` | - | - | `seq-mean-token-sum` | off |
 //! | `policy-gradient` | any | any | any | any |
 //! | `supervised` | - | minus log-probability | `token-mean` | - |
+//! | `disco`, `disco-b` | token or none | scores of right answers above those of wrong ones | groups | hinge |
 
+mod answers;
 pub mod cispo;
 pub mod dapo;
+pub mod disco;
 pub mod dr_grpo;
 mod engine;
 pub mod grpo;
@@ -28,6 +31,7 @@ pub mod supervised;
 
 pub use cispo::CispoConfig;
 pub use dapo::DapoConfig;
+pub use disco::{DiscoBConfig, DiscoConfig, Negatives, Penalty, Score, answer_score, contrast};
 pub use dr_grpo::DrGrpoConfig;
 pub use grpo::GrpoConfig;
 pub use gspo::GspoConfig;
@@ -64,6 +68,10 @@ registry! {
         PolicyGradient = "policy-gradient": PolicyGradientConfig,
         /// Maximum likelihood.
         Supervised = "supervised": SupervisedConfig,
+        /// DisCO.
+        Disco = "disco": DiscoConfig,
+        /// DisCO without the focus on the highest-scored wrong answers.
+        DiscoB = "disco-b": DiscoBConfig,
     }
 }
 
@@ -80,7 +88,7 @@ impl ObjectiveSpec {
             Self::Ppo(config) => Some(config.general()),
             Self::Reinforce(config) => Some(config.general()),
             Self::PolicyGradient(config) => Some(config.clone()),
-            Self::Supervised(_) => None,
+            Self::Supervised(_) | Self::Disco(_) | Self::DiscoB(_) => None,
         }
     }
 
