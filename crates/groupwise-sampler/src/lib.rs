@@ -16,6 +16,7 @@
 
 pub mod allocators;
 pub mod apportion;
+pub mod difficulty;
 pub mod filters;
 mod power;
 pub mod quantile;

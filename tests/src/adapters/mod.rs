@@ -8,6 +8,7 @@ mod answers;
 mod baselines;
 mod disco;
 mod knapsack_rl;
+mod reg_grpo;
 mod vade;
 
 use crate::{Answer, Case, Fault};
@@ -21,6 +22,7 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("knapsack-rl", knapsack_rl::run),
     ("vade", vade::run),
     ("disco", disco::run),
+    ("reg-grpo", reg_grpo::run),
 ];
 
 /// The adapter of a slug.

@@ -13,6 +13,7 @@
 //! | `policy-gradient` | any | any | any | any |
 //! | `supervised` | - | minus log-probability | `token-mean` | - |
 //! | `disco`, `disco-b` | token or none | scores of right answers above those of wrong ones | groups | hinge |
+//! | `reg-grpo` | sequence log-ratio | regression on the reward | groups | off |
 
 mod answers;
 pub mod cispo;
@@ -25,6 +26,7 @@ pub mod gspo;
 pub mod policy_gradient;
 pub mod ppo;
 mod preset;
+pub mod reg_grpo;
 pub mod reinforce;
 pub mod rloo;
 pub mod supervised;
@@ -37,6 +39,7 @@ pub use grpo::GrpoConfig;
 pub use gspo::GspoConfig;
 pub use policy_gradient::PolicyGradientConfig;
 pub use ppo::PpoConfig;
+pub use reg_grpo::{RegGrpoConfig, Regression};
 pub use reinforce::ReinforceConfig;
 pub use rloo::RlooConfig;
 pub use supervised::{SupervisedConfig, supervised};
@@ -72,6 +75,8 @@ registry! {
         Disco = "disco": DiscoConfig,
         /// DisCO without the focus on the highest-scored wrong answers.
         DiscoB = "disco-b": DiscoBConfig,
+        /// Reg-GRPO.
+        RegGrpo = "reg-grpo": RegGrpoConfig,
     }
 }
 
@@ -88,7 +93,7 @@ impl ObjectiveSpec {
             Self::Ppo(config) => Some(config.general()),
             Self::Reinforce(config) => Some(config.general()),
             Self::PolicyGradient(config) => Some(config.clone()),
-            Self::Supervised(_) | Self::Disco(_) | Self::DiscoB(_) => None,
+            Self::Supervised(_) | Self::Disco(_) | Self::DiscoB(_) | Self::RegGrpo(_) => None,
         }
     }
 
