@@ -8,6 +8,7 @@ mod answers;
 mod baselines;
 mod disco;
 mod knapsack_rl;
+mod off_policy_reinforce;
 mod reg_grpo;
 mod vade;
 
@@ -23,6 +24,7 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("vade", vade::run),
     ("disco", disco::run),
     ("reg-grpo", reg_grpo::run),
+    ("off-policy-reinforce", off_policy_reinforce::run),
 ];
 
 /// The adapter of a slug.

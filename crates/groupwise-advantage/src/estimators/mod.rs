@@ -8,10 +8,12 @@ mod grpo;
 mod grpo_process;
 mod max_rl;
 mod raw;
+mod rec;
 mod reinforce_plus_plus;
 mod reinforce_plus_plus_baseline;
 mod remax;
 mod rloo;
+mod shifted;
 
 pub use dr_grpo::DrGrpoConfig;
 pub use gae::{GaeConfig, RewardSource, Whitening};
@@ -19,10 +21,12 @@ pub use grpo::GrpoConfig;
 pub use grpo_process::GrpoProcessConfig;
 pub use max_rl::MaxRlConfig;
 pub use raw::RawConfig;
+pub use rec::{Drop, RecConfig, RedDropConfig, surplus_below_mean};
 pub use reinforce_plus_plus::ReinforcePlusPlusConfig;
 pub use reinforce_plus_plus_baseline::ReinforcePlusPlusBaselineConfig;
 pub use remax::RemaxConfig;
 pub use rloo::RlooConfig;
+pub use shifted::{AsymreConfig, OpmdBaseline, OpmdConfig, log_mean_exp};
 
 registry! {
     /// Every named advantage estimator.
@@ -60,5 +64,13 @@ registry! {
         MaxRl = "max-rl": MaxRlConfig,
         /// The reward itself.
         Raw = "raw": RawConfig,
+        /// Reward less the group mean, surplus answers below it dropped on request.
+        Rec = "rec": RecConfig,
+        /// Reward less the group mean, surplus answers below it dropped.
+        RedDrop = "red-drop": RedDropConfig,
+        /// Reward less the group mean and a constant.
+        Asymre = "asymre": AsymreConfig,
+        /// Reward less the mean or the log of the mean exponential, for the OPMD that divides by 1 + tau.
+        Opmd = "opmd": OpmdConfig,
     }
 }

@@ -14,6 +14,8 @@
 //! | `supervised` | - | minus log-probability | `token-mean` | - |
 //! | `disco`, `disco-b` | token or none | scores of right answers above those of wrong ones | groups | hinge |
 //! | `reg-grpo` | sequence log-ratio | regression on the reward | groups | off |
+//! | `off-policy-reinforce`, [`rec`]'s rows | token or sequence, frozen | masked, weighted `-A logp` | any | k2 |
+//! | `pairwise` | sequence log-ratio | squared differences of `A - tau x` | groups | - |
 
 mod answers;
 pub mod cispo;
@@ -23,9 +25,12 @@ pub mod dr_grpo;
 mod engine;
 pub mod grpo;
 pub mod gspo;
+pub mod off_policy_reinforce;
+pub mod pairwise;
 pub mod policy_gradient;
 pub mod ppo;
 mod preset;
+pub mod rec;
 pub mod reg_grpo;
 pub mod reinforce;
 pub mod rloo;
@@ -37,8 +42,16 @@ pub use disco::{DiscoBConfig, DiscoConfig, Negatives, Penalty, Score, answer_sco
 pub use dr_grpo::DrGrpoConfig;
 pub use grpo::GrpoConfig;
 pub use gspo::GspoConfig;
+pub use off_policy_reinforce::{
+    ClipMode, K2Level, OffPolicyGate, OffPolicyReinforceConfig, Ratios, Regularizer, Weight,
+};
+pub use pairwise::{Anchor, PairwiseConfig, pairwise_loss};
 pub use policy_gradient::PolicyGradientConfig;
 pub use ppo::PpoConfig;
+pub use rec::{
+    AsymreConfig, OpmdConfig, RecGspoIsConfig, RecGspoNoIsConfig, RecOneSideIsConfig, RecOneSideNoIsConfig,
+    RecRingNoIsConfig, RecTwoSideIsConfig, RedWeightConfig,
+};
 pub use reg_grpo::{RegGrpoConfig, Regression};
 pub use reinforce::ReinforceConfig;
 pub use rloo::RlooConfig;
@@ -77,6 +90,28 @@ registry! {
         DiscoB = "disco-b": DiscoBConfig,
         /// Reg-GRPO.
         RegGrpo = "reg-grpo": RegGrpoConfig,
+        /// REINFORCE off policy: mask, weight and regularizer are free.
+        OffPolicyReinforce = "off-policy-reinforce": OffPolicyReinforceConfig,
+        /// REC-OneSide-IS.
+        RecOneSideIs = "rec-one-side-is": RecOneSideIsConfig,
+        /// REC-OneSide-NoIS.
+        RecOneSideNoIs = "rec-one-side-no-is": RecOneSideNoIsConfig,
+        /// REC-TwoSide-IS.
+        RecTwoSideIs = "rec-two-side-is": RecTwoSideIsConfig,
+        /// REC-Ring-NoIS.
+        RecRingNoIs = "rec-ring-no-is": RecRingNoIsConfig,
+        /// REC-GSPO-IS.
+        RecGspoIs = "rec-gspo-is": RecGspoIsConfig,
+        /// REC-GSPO-NoIS.
+        RecGspoNoIs = "rec-gspo-no-is": RecGspoNoIsConfig,
+        /// AsymRE.
+        Asymre = "asymre": AsymreConfig,
+        /// OPMD.
+        Opmd = "opmd": OpmdConfig,
+        /// RED-Weight.
+        RedWeight = "red-weight": RedWeightConfig,
+        /// The pairwise surrogate behind group-relative REINFORCE.
+        Pairwise = "pairwise": PairwiseConfig,
     }
 }
 
@@ -93,7 +128,7 @@ impl ObjectiveSpec {
             Self::Ppo(config) => Some(config.general()),
             Self::Reinforce(config) => Some(config.general()),
             Self::PolicyGradient(config) => Some(config.clone()),
-            Self::Supervised(_) | Self::Disco(_) | Self::DiscoB(_) | Self::RegGrpo(_) => None,
+            _ => None,
         }
     }
 
