@@ -1,14 +1,19 @@
 //! What every named estimator owes its seam, checked on random ragged batches.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use groupwise_advantage::AdvantageSpec;
-use groupwise_core::{Advantages, DataError, JudgedStep, Needs, Offsets, ProcessRewards, RewardBatch};
+use groupwise_core::{
+    Advantages, DataError, JudgedStep, Needs, Offsets, ProcessRewards, RewardBatch, StopReason, Trajectory,
+};
 use proptest::prelude::*;
 
 /// One trajectory with everything any estimator may ask for.
 #[derive(Clone, Debug)]
 struct Member {
+    /// Who it is, wherever it stands.
+    sample: u64,
     reward: Option<f64>,
     mask: Vec<bool>,
     logp_old: Vec<f64>,
@@ -24,13 +29,15 @@ fn member() -> impl Strategy<Value = Member> {
         let column = |low, high| prop::collection::vec(low..high, n);
         let mask = prop::collection::vec(prop::bool::weighted(0.8), n);
         (
+            any::<u64>(),
             reward,
             mask,
             column(-3.0, 0.0),
             column(-3.0, 0.0),
             column(-1.0, 1.0),
         )
-            .prop_map(|(reward, mask, logp_old, logp_ref, values)| Member {
+            .prop_map(|(sample, reward, mask, logp_old, logp_ref, values)| Member {
+                sample,
                 reward,
                 mask,
                 logp_old,
@@ -46,6 +53,7 @@ fn batch() -> impl Strategy<Value = Batch> {
     let group = (0.0..1.0f64, prop::collection::vec(member(), 1..5));
     prop::collection::vec(group, 1..4).prop_map(|mut groups| {
         let fixed = |reward| Member {
+            sample: u64::from(reward > 0.5),
             reward: Some(reward),
             mask: vec![true, true],
             logp_old: vec![-1.0, -0.5],
@@ -63,6 +71,23 @@ fn column<T: Clone>(batch: &Batch, of: impl Fn(&Member) -> &[T]) -> Vec<T> {
         .flat_map(|(_, g)| g)
         .flat_map(|m| of(m).to_vec())
         .collect()
+}
+
+/// The trajectory of a member, for estimators that ask who a member is.
+fn trajectory(member: &Member) -> Trajectory {
+    Trajectory {
+        task: 0,
+        sample: member.sample,
+        agent: None,
+        prompt: Arc::from([0]),
+        completion: vec![0; member.mask.len()],
+        mask: member.mask.clone(),
+        logp: member.logp_old.clone(),
+        entropy: vec![0.0; member.mask.len()],
+        turns: Vec::new(),
+        version: 0,
+        stop: StopReason::EndToken,
+    }
 }
 
 /// Advantages of each trajectory: one number or one per token.
@@ -88,6 +113,8 @@ fn estimate(spec: &AdvantageSpec, batch: &Batch) -> Result<Vec<Vec<f64>>, DataEr
     view.steps = Some(steps.spans());
     view.step_tokens = Some(&step_tokens);
     view.step_rewards = Some(&step_rewards);
+    let trajectories: Vec<Trajectory> = members.iter().map(|m| trajectory(m)).collect();
+    view.trajectories = Some(&trajectories);
     // One judged step at the end of every answer that has tokens.
     let judged: Vec<JudgedStep> = (0..rewards.len())
         .filter(|i| !tokens.range(*i).is_empty())

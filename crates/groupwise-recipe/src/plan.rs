@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use groupwise_advantage::AdvantageSpec;
 use groupwise_core::schedule::Ramp;
 use groupwise_core::{
     AdvantageEstimator, BudgetAllocator, GroupFilter, Needs, Objective, ParamError, PromptSampler,
@@ -111,6 +112,14 @@ impl Recipe {
             );
             let error = ParamError::new(name, value, "used with a verifier that judges steps");
             return Err((vec!["advantage".to_owned(), name.to_owned()], error));
+        }
+        if self.objective.reads_rewards() && !matches!(self.advantage, AdvantageSpec::Raw(_)) {
+            let name = self.advantage.name();
+            let range = format!(
+                "raw: objective `{}` compares the rewards themselves",
+                self.objective.name()
+            );
+            return Err((vec!["advantage".to_owned()], ParamError::new(name, name, range)));
         }
         let parts = [
             ("advantage", self.advantage.name(), plan.estimator.needs()),

@@ -132,6 +132,13 @@ impl ObjectiveSpec {
         }
     }
 
+    /// True if the objective compares the rewards themselves, handed over unchanged in the place of advantages.
+    ///
+    /// Whoever joins the parts of a run asks here, so that a wrong estimator is refused before the first rollout.
+    pub fn reads_rewards(&self) -> bool {
+        matches!(self, Self::Disco(_) | Self::DiscoB(_))
+    }
+
     /// The KL penalty that must be taken off rewards before advantages are computed (`kl_in = "reward"`).
     ///
     /// An objective cannot do this itself: whoever prepares rewards asks here.
@@ -180,6 +187,13 @@ mod tests {
             .expect_err("refused")
             .to_string();
         assert!(typo.contains("unknown field `epsilon_hi`"), "{typo}");
+    }
+
+    #[test]
+    fn only_disco_reads_rewards() {
+        let names = ObjectiveSpec::NAMES.iter().copied();
+        let reads = |name: &&str| ObjectiveSpec::named(name).is_some_and(|spec| spec.reads_rewards());
+        assert_eq!(names.filter(reads).collect::<Vec<_>>(), ["disco", "disco-b"]);
     }
 
     #[test]

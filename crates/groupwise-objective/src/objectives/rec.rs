@@ -24,7 +24,7 @@ use super::off_policy_reinforce::{ClipMode, K2Level, OffPolicyReinforceConfig, R
 macro_rules! row {
     (
         $(#[$doc:meta])*
-        $config:ident { $( $(#[$field_doc:meta])* $field:ident: $kind:ty = $value:expr, )* }
+        pub struct $config:ident { $( $(#[$field_doc:meta])* $field:ident: $kind:ty = $value:expr, )* }
         $( $fixed:ident: $choice:expr ),* $(,)?
     ) => {
         $(#[$doc])*
@@ -68,7 +68,7 @@ macro_rules! row {
 
 row! {
     /// REC-OneSide-IS: the gradient of PPO's clip, token by token.
-    RecOneSideIsConfig {
+    pub struct RecOneSideIsConfig {
         /// el: how far below 1 a ratio may be; in (0, 1].
         epsilon: f64 = 0.2,
         /// eh: how far above 1 a ratio may be; > 0.
@@ -80,7 +80,7 @@ row! {
 
 row! {
     /// REC-OneSide-NoIS: the clip as a mask, no importance weight.
-    RecOneSideNoIsConfig {
+    pub struct RecOneSideNoIsConfig {
         /// el: how far below 1 a ratio may be; in (0, 1].
         epsilon: f64 = 0.2,
         /// eh: how far above 1 a ratio may be; > 0.
@@ -91,7 +91,7 @@ row! {
 
 row! {
     /// REC-TwoSide-IS: tokens outside the range are masked whatever their sign.
-    RecTwoSideIsConfig {
+    pub struct RecTwoSideIsConfig {
         /// el: how far below 1 a ratio may be; in (0, 1].
         epsilon: f64 = 0.2,
         /// eh: how far above 1 a ratio may be; > 0.
@@ -103,7 +103,7 @@ row! {
 
 row! {
     /// REC-Ring-NoIS: two-side, and far tokens whose gradient pulls back.
-    RecRingNoIsConfig {
+    pub struct RecRingNoIsConfig {
         /// el: how far below 1 a ratio may be; in (0, 1].
         epsilon: f64 = 0.2,
         /// eh: how far above 1 a ratio may be; > 0.
@@ -118,7 +118,7 @@ row! {
 
 row! {
     /// REC-GSPO-IS: one-side on the geometric mean of a trajectory, which is also the weight.
-    RecGspoIsConfig {
+    pub struct RecGspoIsConfig {
         /// el: how far below 1 the mean ratio may be; in (0, 1].
         epsilon: f64 = 3e-4,
         /// eh: how far above 1 the mean ratio may be; > 0.
@@ -130,7 +130,7 @@ row! {
 
 row! {
     /// REC-GSPO-NoIS: one-side on the geometric mean of a trajectory.
-    RecGspoNoIsConfig {
+    pub struct RecGspoNoIsConfig {
         /// el: how far below 1 the mean ratio may be; in (0, 1].
         epsilon: f64 = 3e-4,
         /// eh: how far above 1 the mean ratio may be; > 0.
@@ -141,7 +141,7 @@ row! {
 
 row! {
     /// AsymRE: REINFORCE with `-c logp` added, the same as every advantage raised by c.
-    AsymreConfig {
+    pub struct AsymreConfig {
         /// c, >= 0.
         regularizer_coef: f64 = 0.1,
     }
@@ -150,7 +150,7 @@ row! {
 
 row! {
     /// OPMD as Kimi uses it: REINFORCE with the squared log-ratio added.
-    OpmdConfig {
+    pub struct OpmdConfig {
         /// c, >= 0; the paper's factor is `beta / 2`.
         regularizer_coef: f64 = 0.1,
         /// Token (authors' code) or sequence (paper).
@@ -161,7 +161,7 @@ row! {
 
 row! {
     /// RED-Weight: REINFORCE with each answer weighted by the exponential of its advantage.
-    RedWeightConfig {
+    pub struct RedWeightConfig {
         /// Temperature, > 0; small: only the best answers count.
         temp: f64 = 1.0,
     }
