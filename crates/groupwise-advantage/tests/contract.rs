@@ -13,6 +13,8 @@ use proptest::prelude::*;
 /// One trajectory with everything any estimator may ask for.
 #[derive(Clone, Debug)]
 struct Member {
+    /// Who it is, wherever it stands.
+    sample: u64,
     reward: Option<f64>,
     mask: Vec<bool>,
     logp_old: Vec<f64>,
@@ -28,13 +30,15 @@ fn member() -> impl Strategy<Value = Member> {
         let column = |low, high| prop::collection::vec(low..high, n);
         let mask = prop::collection::vec(prop::bool::weighted(0.8), n);
         (
+            any::<u64>(),
             reward,
             mask,
             column(-3.0, 0.0),
             column(-3.0, 0.0),
             column(-1.0, 1.0),
         )
-            .prop_map(|(reward, mask, logp_old, logp_ref, values)| Member {
+            .prop_map(|(sample, reward, mask, logp_old, logp_ref, values)| Member {
+                sample,
                 reward,
                 mask,
                 logp_old,
@@ -50,6 +54,7 @@ fn batch() -> impl Strategy<Value = Batch> {
     let group = (0.0..1.0f64, prop::collection::vec(member(), 1..5));
     prop::collection::vec(group, 1..4).prop_map(|mut groups| {
         let fixed = |reward| Member {
+            sample: u64::from(reward > 0.5),
             reward: Some(reward),
             mask: vec![true, true],
             logp_old: vec![-1.0, -0.5],
@@ -75,7 +80,7 @@ fn trajectory(member: &Member) -> Trajectory {
     let n = member.mask.len();
     Trajectory {
         task: 0,
-        sample: 0,
+        sample: member.sample,
         agent: None,
         prompt: Arc::from([0]),
         completion: member.logp_old.iter().map(|l| -*l as u32).collect(),

@@ -486,6 +486,7 @@ fn rows_that_differ_in_one_choice_have_different_gradients() {
             Some((*name, evaluate(&config, &sample).expect("finite").grads.d_logp))
         })
         .collect();
+    assert_eq!(gradients.len(), 8);
     for (k, (name, gradient)) in gradients.iter().enumerate() {
         for (other, theirs) in &gradients[..k] {
             assert_ne!(gradient, theirs, "{name} and {other}");

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use groupwise_advantage::AdvantageSpec;
 use groupwise_core::schedule::Ramp;
 use groupwise_core::{
     AdvantageEstimator, BudgetAllocator, GroupFilter, Needs, Objective, ParamError, PromptSampler,
@@ -103,6 +104,14 @@ impl Recipe {
 
     /// Refuses parts that need what no run of this recipe can give, before anything is computed.
     fn check_needs(&self, plan: &Plan) -> Result<(), PartError> {
+        if self.objective.reads_rewards() && !matches!(self.advantage, AdvantageSpec::Raw(_)) {
+            let name = self.advantage.name();
+            let range = format!(
+                "raw: objective `{}` compares the rewards themselves",
+                self.objective.name()
+            );
+            return Err((vec!["advantage".to_owned()], ParamError::new(name, name, range)));
+        }
         let parts = [
             ("advantage", self.advantage.name(), plan.estimator.needs()),
             ("objective", self.objective.name(), plan.objective.needs()),

@@ -138,6 +138,25 @@ fn a_syntax_error_has_a_place() {
 }
 
 #[test]
+fn an_objective_that_compares_rewards_refuses_other_advantages() {
+    for name in ["disco", "disco-b"] {
+        let objective = format!("[objective.{name}]");
+        let found = with("[objective.grpo]", &objective);
+        assert_eq!(
+            found,
+            format!(
+                "r.toml:6:12: advantage.grpo: grpo is out of range, must be raw: objective `{name}` compares the \
+                 rewards themselves"
+            )
+        );
+        let raw = GOOD
+            .replace("[objective.grpo]", &objective)
+            .replace("[advantage.grpo]", "[advantage.raw]");
+        assert_eq!(message(&raw), "accepted");
+    }
+}
+
+#[test]
 fn a_missing_table_is_named() {
     assert_eq!(with("[policy.tabular]\n", ""), "r.toml: missing field `policy`");
     assert_eq!(with("name = \"good\"\n", ""), "r.toml: missing field `name`");

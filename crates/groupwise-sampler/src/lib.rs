@@ -18,6 +18,7 @@
 
 pub mod allocators;
 pub mod apportion;
+pub mod difficulty;
 pub mod diversity;
 pub mod filters;
 mod power;

@@ -4,6 +4,7 @@
 //! lines here.  Read every parameter the specification names with its default there, then `finish` the
 //! parameters, so that a case which sets an unknown one fails instead of passing by luck.
 
+mod answers;
 mod baselines;
 mod cures;
 mod curriculum_length;
@@ -29,6 +30,10 @@ mod hi_agent;
 mod knapsack_rl;
 mod m_grpo;
 mod step_grpo;
+mod disco;
+mod knapsack_rl;
+mod off_policy_reinforce;
+mod reg_grpo;
 mod vade;
 mod vas;
 mod video_com;
@@ -73,6 +78,9 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("hi-agent", hi_agent::run),
     ("m-grpo", m_grpo::run),
     ("step-grpo", step_grpo::run),
+    ("disco", disco::run),
+    ("reg-grpo", reg_grpo::run),
+    ("off-policy-reinforce", off_policy_reinforce::run),
 ];
 
 /// The group-relative block with a mean and this deviation; a case may name the sample or the population one.

@@ -20,6 +20,7 @@ mod m_grpo;
 mod max_rl;
 mod rank_grpo;
 mod raw;
+mod rec;
 mod reinforce_plus_plus;
 mod reinforce_plus_plus_baseline;
 mod remax;
@@ -33,6 +34,7 @@ pub use curriculum_length::{CurriculumLengthConfig, root_variance_advantages};
 mod gigpo;
 mod hrpo;
 mod salt;
+mod shifted;
 
 pub use dr_grpo::DrGrpoConfig;
 pub use dr_irl::{
@@ -59,6 +61,7 @@ pub use rank_grpo::{
     LengthShaping, RankGrpoConfig, RankReward, rank_advantages, rank_rewards, rank_token_advantages,
 };
 pub use raw::RawConfig;
+pub use rec::{Drop, RecConfig, RedDropConfig, surplus_below_mean};
 pub use reinforce_plus_plus::ReinforcePlusPlusConfig;
 pub use reinforce_plus_plus_baseline::ReinforcePlusPlusBaselineConfig;
 pub use remax::RemaxConfig;
@@ -75,6 +78,7 @@ pub use hrpo::{
 };
 pub use salt::{ActionKey, SaltConfig, SharedAdvantages, Transitions, share_edges};
 pub use step_grpo::{StepGrpoConfig, StepLayout};
+pub use shifted::{AsymreConfig, OpmdBaseline, OpmdConfig, log_mean_exp};
 
 registry! {
     /// Every named advantage estimator.
@@ -142,5 +146,13 @@ registry! {
         StepGrpo = "step-grpo": StepGrpoConfig,
         /// Subgoals ranked by how their executions went, executions ranked within their subgoal.
         HiAgent = "hi-agent": HiAgentConfig,
+        /// Reward less the group mean, surplus answers below it dropped on request.
+        Rec = "rec": RecConfig,
+        /// Reward less the group mean, surplus answers below it dropped.
+        RedDrop = "red-drop": RedDropConfig,
+        /// Reward less the group mean and a constant.
+        Asymre = "asymre": AsymreConfig,
+        /// Reward less the mean or the log of the mean exponential, for the OPMD that divides by 1 + tau.
+        Opmd = "opmd": OpmdConfig,
     }
 }

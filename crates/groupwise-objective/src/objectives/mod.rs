@@ -16,20 +16,30 @@
 //! | `grpo-d` | token | clip 0.2 / 0.2 | `seq-mean-token-mean` | k3, 0.01 to 0 to 0.02, in the loss |
 //! | `rank-grpo` | rank, mean | clip 0.06 / 0.08 | `rank-mean` | k3, 0.001, in the loss |
 //! | `gtpo` | to itself | - | mean over groups | - |
+//! | `disco`, `disco-b` | token or none | scores of right answers above those of wrong ones | groups | hinge |
+//! | `reg-grpo` | sequence log-ratio | regression on the reward | groups | off |
+//! | `off-policy-reinforce`, [`rec`]'s rows | token or sequence, frozen | masked, weighted `-A logp` | any | k2 |
+//! | `pairwise` | sequence log-ratio | squared differences of `A - tau x` | groups | - |
 
+mod answers;
 pub mod cispo;
 pub mod dapo;
 pub mod dialect;
+pub mod disco;
 pub mod dr_grpo;
 mod engine;
 pub mod grpo;
 pub mod grpo_d;
 pub mod gspo;
 pub mod gtpo;
+pub mod off_policy_reinforce;
+pub mod pairwise;
 pub mod policy_gradient;
 pub mod ppo;
 mod preset;
 pub mod rank_grpo;
+pub mod rec;
+pub mod reg_grpo;
 pub mod reinforce;
 pub mod rloo;
 pub mod supervised;
@@ -37,14 +47,24 @@ pub mod supervised;
 pub use cispo::CispoConfig;
 pub use dapo::DapoConfig;
 pub use dialect::DialectConfig;
+pub use disco::{DiscoBConfig, DiscoConfig, Negatives, Penalty, Score, answer_score, contrast};
 pub use dr_grpo::DrGrpoConfig;
 pub use grpo::GrpoConfig;
 pub use grpo_d::GrpoDConfig;
 pub use gspo::GspoConfig;
 pub use gtpo::{GroupReduction, GtpoConfig};
+pub use rank_grpo::RankGrpoConfig;
+pub use off_policy_reinforce::{
+    ClipMode, K2Level, OffPolicyGate, OffPolicyReinforceConfig, Ratios, Regularizer, Weight,
+};
+pub use pairwise::{Anchor, PairwiseConfig, pairwise_loss};
 pub use policy_gradient::PolicyGradientConfig;
 pub use ppo::PpoConfig;
-pub use rank_grpo::RankGrpoConfig;
+pub use rec::{
+    AsymreConfig, OpmdConfig, RecGspoIsConfig, RecGspoNoIsConfig, RecOneSideIsConfig, RecOneSideNoIsConfig,
+    RecRingNoIsConfig, RecTwoSideIsConfig, RedWeightConfig,
+};
+pub use reg_grpo::{RegGrpoConfig, Regression};
 pub use reinforce::ReinforceConfig;
 pub use rloo::RlooConfig;
 pub use supervised::{SupervisedConfig, supervised};
@@ -86,6 +106,34 @@ registry! {
         Dialect = "dialect": DialectConfig,
         /// GTPO.
         Gtpo = "gtpo": GtpoConfig,
+        /// DisCO.
+        Disco = "disco": DiscoConfig,
+        /// DisCO without the focus on the highest-scored wrong answers.
+        DiscoB = "disco-b": DiscoBConfig,
+        /// Reg-GRPO.
+        RegGrpo = "reg-grpo": RegGrpoConfig,
+        /// REINFORCE off policy: mask, weight and regularizer are free.
+        OffPolicyReinforce = "off-policy-reinforce": OffPolicyReinforceConfig,
+        /// REC-OneSide-IS.
+        RecOneSideIs = "rec-one-side-is": RecOneSideIsConfig,
+        /// REC-OneSide-NoIS.
+        RecOneSideNoIs = "rec-one-side-no-is": RecOneSideNoIsConfig,
+        /// REC-TwoSide-IS.
+        RecTwoSideIs = "rec-two-side-is": RecTwoSideIsConfig,
+        /// REC-Ring-NoIS.
+        RecRingNoIs = "rec-ring-no-is": RecRingNoIsConfig,
+        /// REC-GSPO-IS.
+        RecGspoIs = "rec-gspo-is": RecGspoIsConfig,
+        /// REC-GSPO-NoIS.
+        RecGspoNoIs = "rec-gspo-no-is": RecGspoNoIsConfig,
+        /// AsymRE.
+        Asymre = "asymre": AsymreConfig,
+        /// OPMD.
+        Opmd = "opmd": OpmdConfig,
+        /// RED-Weight.
+        RedWeight = "red-weight": RedWeightConfig,
+        /// The pairwise surrogate behind group-relative REINFORCE.
+        Pairwise = "pairwise": PairwiseConfig,
     }
 }
 
@@ -103,8 +151,15 @@ impl ObjectiveSpec {
             Self::Reinforce(config) => Some(config.general()),
             Self::PolicyGradient(config) => Some(config.clone()),
             Self::Dialect(config) => Some(config.resolve()),
-            Self::Supervised(_) | Self::RankGrpo(_) | Self::GrpoD(_) | Self::Gtpo(_) => None,
+            _ => None,
         }
+    }
+
+    /// True if the objective compares the rewards themselves, handed over unchanged in the place of advantages.
+    ///
+    /// Whoever joins the parts of a run asks here, so that a wrong estimator is refused before the first rollout.
+    pub fn reads_rewards(&self) -> bool {
+        matches!(self, Self::Disco(_) | Self::DiscoB(_))
     }
 
     /// The KL penalty that must be taken off rewards before advantages are computed (`kl_in = "reward"`).
@@ -155,6 +210,13 @@ mod tests {
             .expect_err("refused")
             .to_string();
         assert!(typo.contains("unknown field `epsilon_hi`"), "{typo}");
+    }
+
+    #[test]
+    fn only_disco_reads_rewards() {
+        let names = ObjectiveSpec::NAMES.iter().copied();
+        let reads = |name: &&str| ObjectiveSpec::named(name).is_some_and(|spec| spec.reads_rewards());
+        assert_eq!(names.filter(reads).collect::<Vec<_>>(), ["disco", "disco-b"]);
     }
 
     #[test]
