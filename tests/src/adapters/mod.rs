@@ -8,6 +8,8 @@ mod baselines;
 mod knapsack_rl;
 mod vade;
 
+mod llds;
+
 use crate::{Answer, Case, Fault};
 
 /// Runs one case of a method.
@@ -18,6 +20,7 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("baselines", baselines::run),
     ("knapsack-rl", knapsack_rl::run),
     ("vade", vade::run),
+    ("llds", llds::run),
 ];
 
 /// The adapter of a slug.

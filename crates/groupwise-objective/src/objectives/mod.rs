@@ -12,6 +12,7 @@
 //! | `reinforce` | - | - | `seq-mean-token-sum` | off |
 //! | `policy-gradient` | any | any | any | any |
 //! | `supervised` | - | minus log-probability | `token-mean` | - |
+//! | `llds` | as its base | as its base, plus a one-sided likelihood penalty | as its base | as its base |
 
 pub mod cispo;
 pub mod dapo;
@@ -26,6 +27,8 @@ pub mod reinforce;
 pub mod rloo;
 pub mod supervised;
 
+pub mod llds;
+
 pub use cispo::CispoConfig;
 pub use dapo::DapoConfig;
 pub use dr_grpo::DrGrpoConfig;
@@ -36,6 +39,8 @@ pub use ppo::PpoConfig;
 pub use reinforce::ReinforceConfig;
 pub use rloo::RlooConfig;
 pub use supervised::{SupervisedConfig, supervised};
+
+pub use llds::LldsConfig;
 
 use groupwise_core::{Objective, ParamError, registry};
 
@@ -64,6 +69,8 @@ registry! {
         PolicyGradient = "policy-gradient": PolicyGradientConfig,
         /// Maximum likelihood.
         Supervised = "supervised": SupervisedConfig,
+        /// LLDS.
+        Llds = "llds": LldsConfig,
     }
 }
 
@@ -81,6 +88,7 @@ impl ObjectiveSpec {
             Self::Reinforce(config) => Some(config.general()),
             Self::PolicyGradient(config) => Some(config.clone()),
             Self::Supervised(_) => None,
+            Self::Llds(_) => None,
         }
     }
 
@@ -91,7 +99,10 @@ impl ObjectiveSpec {
     /// # Errors
     /// `beta` out of range.
     pub fn kl_penalty(&self) -> Result<Option<KlPenalty>, ParamError> {
-        self.general().map_or(Ok(None), |general| general.kl_penalty())
+        match self {
+            Self::Llds(config) => config.base.kl_penalty(),
+            _ => self.general().map_or(Ok(None), |general| general.kl_penalty()),
+        }
     }
 }
 
