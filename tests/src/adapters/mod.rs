@@ -9,6 +9,7 @@ mod knapsack_rl;
 mod vade;
 
 mod llds;
+mod p3o;
 
 use crate::{Answer, Case, Fault};
 
@@ -21,6 +22,7 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("knapsack-rl", knapsack_rl::run),
     ("vade", vade::run),
     ("llds", llds::run),
+    ("p3o", p3o::run),
 ];
 
 /// The adapter of a slug.

@@ -12,6 +12,7 @@
 //! | `reinforce` | - | - | `seq-mean-token-sum` | off |
 //! | `policy-gradient` | any | any | any | any |
 //! | `supervised` | - | minus log-probability | `token-mean` | - |
+//! | `p3o` | pairs of whole trajectories | clip 0.2 of the log-ratio of a pair | mean over pairs, over groups | k1, 0.1, off the reward |
 //! | `llds` | as its base | as its base, plus a one-sided likelihood penalty | as its base | as its base |
 
 pub mod cispo;
@@ -28,6 +29,7 @@ pub mod rloo;
 pub mod supervised;
 
 pub mod llds;
+pub mod p3o;
 
 pub use cispo::CispoConfig;
 pub use dapo::DapoConfig;
@@ -41,6 +43,7 @@ pub use rloo::RlooConfig;
 pub use supervised::{SupervisedConfig, supervised};
 
 pub use llds::LldsConfig;
+pub use p3o::P3oConfig;
 
 use groupwise_core::{Objective, ParamError, registry};
 
@@ -71,6 +74,8 @@ registry! {
         Supervised = "supervised": SupervisedConfig,
         /// LLDS.
         Llds = "llds": LldsConfig,
+        /// P3O.
+        P3o = "p3o": P3oConfig,
     }
 }
 
@@ -88,7 +93,7 @@ impl ObjectiveSpec {
             Self::Reinforce(config) => Some(config.general()),
             Self::PolicyGradient(config) => Some(config.clone()),
             Self::Supervised(_) => None,
-            Self::Llds(_) => None,
+            Self::Llds(_) | Self::P3o(_) => None,
         }
     }
 
@@ -101,6 +106,7 @@ impl ObjectiveSpec {
     pub fn kl_penalty(&self) -> Result<Option<KlPenalty>, ParamError> {
         match self {
             Self::Llds(config) => config.base.kl_penalty(),
+            Self::P3o(config) => config.kl_penalty(),
             _ => self.general().map_or(Ok(None), |general| general.kl_penalty()),
         }
     }
@@ -146,10 +152,11 @@ mod tests {
     }
 
     #[test]
-    fn only_rloo_takes_its_penalty_off_the_reward() {
+    fn only_rloo_and_p3o_take_their_penalty_off_the_reward() {
         for name in ObjectiveSpec::NAMES {
             let spec = ObjectiveSpec::named(name).expect("listed");
-            assert_eq!(spec.kl_penalty().expect("valid").is_some(), *name == "rloo");
+            let taken_off = ["rloo", "p3o"].contains(name);
+            assert_eq!(spec.kl_penalty().expect("valid").is_some(), taken_off);
         }
         let rloo = ObjectiveSpec::named("rloo")
             .and_then(|spec| spec.general())
