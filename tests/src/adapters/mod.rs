@@ -8,6 +8,8 @@ mod baselines;
 mod knapsack_rl;
 mod vade;
 
+mod aepo;
+mod grao;
 mod llds;
 mod p3o;
 
@@ -23,6 +25,8 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("vade", vade::run),
     ("llds", llds::run),
     ("p3o", p3o::run),
+    ("aepo", aepo::run),
+    ("grao", grao::run),
 ];
 
 /// The adapter of a slug.
