@@ -158,7 +158,7 @@ fn prompts_without_a_reference_explore_alone() {
 }
 
 #[test]
-fn bad_input_is_named() {
+fn lengths_must_agree() {
     let (groups, samples, references) = (
         Offsets::from_lengths([2, 3]),
         Offsets::from_lengths([1; 5]),
@@ -194,6 +194,28 @@ fn bad_input_is_named() {
         refuse(&|b| b.references.logp = &[0.0]),
         "`references: logp` has 1 entries, expected 2"
     );
+    let empty = Offsets::from_lengths([5, 0]);
+    let batch = GraoBatch {
+        groups: empty.spans(),
+        ..mixed(&groups, &samples, &references)
+    };
+    let error = skip.evaluate(&batch).expect_err("refused").to_string();
+    assert_eq!(error, "group 1: holds no trajectory");
+}
+
+#[test]
+fn bad_numbers_are_named() {
+    let (groups, samples, references) = (
+        Offsets::from_lengths([2, 3]),
+        Offsets::from_lengths([1; 5]),
+        Offsets::from_lengths([2, 0]),
+    );
+    let skip = grao(|c| c.missing_reference = MissingReference::Skip);
+    let refuse = |change: &dyn Fn(&mut GraoBatch<'_>)| {
+        let mut batch = mixed(&groups, &samples, &references);
+        change(&mut batch);
+        skip.evaluate(&batch).expect_err("refused").to_string()
+    };
     assert_eq!(
         refuse(&|b| b.references.logp = &[0.0, f64::NAN]),
         "reference 0, token 1: `logp` is NaN"
@@ -214,13 +236,6 @@ fn bad_input_is_named() {
         refuse(&|b| b.rewards = &[Some(1e308), Some(-1e308), None, None, None]),
         "group 0: `deviation (rewards too far apart)` is inf"
     );
-    let empty = Offsets::from_lengths([5, 0]);
-    let batch = GraoBatch {
-        groups: empty.spans(),
-        ..mixed(&groups, &samples, &references)
-    };
-    let error = skip.evaluate(&batch).expect_err("refused").to_string();
-    assert_eq!(error, "group 1: holds no trajectory");
 }
 
 #[test]

@@ -261,7 +261,7 @@ fn tiny() -> Sample {
 }
 
 #[test]
-fn bad_numbers_and_slices_are_named() {
+fn bad_numbers_are_named() {
     let objective = build(&LldsConfig::default());
     let sample = tiny();
     let with = |change: &dyn Fn(&mut Sample)| {
@@ -283,6 +283,11 @@ fn bad_numbers_and_slices_are_named() {
         with(&|s| s.batch.advantages = Advantages::Token(vec![0.0, f64::NAN, 0.0])),
         "the objective refused the batch: trajectory 1: `advantage` is NaN"
     );
+}
+
+#[test]
+fn slices_that_do_not_fit_are_refused() {
+    let (objective, sample) = (build(&LldsConfig::default()), tiny());
     let view = sample.batch.view(0..2, &sample.logp, None).expect("fits");
     let refuse = |frozen: &Frozen| {
         objective
@@ -566,9 +571,9 @@ proptest! {
     ) {
         let expected = pure(&sample, penalty(1.0, gate, 1.0, norm), None)?;
         let (advantages, mut spoiled) = (per_response(&sample), sample.clone());
-        for i in 0..sample.batch.n_trajectories() {
+        for (i, advantage) in advantages.iter().enumerate() {
             for t in sample.batch.tokens.range(i) {
-                if advantages[i] < 0.0 || !sample.batch.mask[t] {
+                if *advantage < 0.0 || !sample.batch.mask[t] {
                     spoiled.logp[t] = f64::NAN;
                 }
             }

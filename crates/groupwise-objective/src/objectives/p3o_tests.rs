@@ -541,9 +541,9 @@ proptest! {
     }
 }
 
-#[test]
-fn slices_that_do_not_fit_are_refused() {
-    let sample = Sample {
+/// Two answers of one token.
+fn tiny() -> Sample {
+    Sample {
         batch: TokenBatch {
             groups: Offsets::from_lengths([2]),
             tokens: Offsets::from_lengths([1, 1]),
@@ -559,7 +559,12 @@ fn slices_that_do_not_fit_are_refused() {
         logp: vec![-1.25, -1.0],
         entropy: vec![0.0; 2],
         value: vec![0.0; 2],
-    };
+    }
+}
+
+#[test]
+fn slices_that_do_not_fit_are_refused() {
+    let sample = tiny();
     let objective = build(&P3oConfig::default());
     let view = sample.batch.view(0..2, &sample.logp, None).expect("fits");
     let whole = objective.denominators(&sample.batch).expect("fits");
