@@ -45,6 +45,11 @@ mod salt;
 use groupwise_advantage::{GroupRelative, GroupRelativeConfig};
 use groupwise_core::Spread;
 
+mod aepo;
+mod grao;
+mod llds;
+mod p3o;
+
 use crate::{Answer, Case, Fault};
 
 /// Runs one case of a method.
@@ -81,6 +86,10 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("disco", disco::run),
     ("reg-grpo", reg_grpo::run),
     ("off-policy-reinforce", off_policy_reinforce::run),
+    ("llds", llds::run),
+    ("p3o", p3o::run),
+    ("aepo", aepo::run),
+    ("grao", grao::run),
 ];
 
 /// The group-relative block with a mean and this deviation; a case may name the sample or the population one.

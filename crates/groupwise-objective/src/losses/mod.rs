@@ -1,5 +1,5 @@
-//! Losses on other inputs than an update batch: value estimates, preference pairs, rejected actions, weights per
-//! token, rollouts of turns.
+//! Losses on other inputs than an update batch: value estimates, preference pairs, rejected actions, reference answers,
+//! auxiliary samples, weights per token, rollouts of turns.
 
 mod dpo;
 mod repulsion;
@@ -7,8 +7,18 @@ mod token_weighted;
 mod turns;
 mod value;
 
+mod aepo;
+mod grao;
+mod likelihood;
+
 pub use dpo::{Dpo, DpoConfig, DpoEvaluation, PairLogps};
 pub use repulsion::{Repulsion, RepulsionConfig, RepulsionEvaluation, RepulsionForm};
 pub use token_weighted::{TokenWeighted, TokenWeightedConfig, TokenWeightedEvaluation};
 pub use turns::{TurnBatch, TurnLoss};
 pub use value::{ValueClip, ValueClipConfig, ValueEvaluation};
+
+pub use aepo::{Aepo, AepoConfig, AepoMode, AepoPlan, AuxiliarySelection, EntropySource, replace_head};
+pub use grao::{
+    Grao, GraoAdvantages, GraoBatch, GraoConfig, GraoEvaluation, MissingReference, NormalizationPool, Texts,
+};
+pub use likelihood::{LikelihoodEvaluation, weighted_likelihood};

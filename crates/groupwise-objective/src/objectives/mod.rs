@@ -20,6 +20,8 @@
 //! | `reg-grpo` | sequence log-ratio | regression on the reward | groups | off |
 //! | `off-policy-reinforce`, [`rec`]'s rows | token or sequence, frozen | masked, weighted `-A logp` | any | k2 |
 //! | `pairwise` | sequence log-ratio | squared differences of `A - tau x` | groups | - |
+//! | `p3o` | pairs of whole trajectories | clip 0.2 of the log-ratio of a pair | mean over pairs, over groups | k1, 0.1, off the reward |
+//! | `llds` | as its base | as its base, plus a one-sided likelihood penalty | as its base | as its base |
 
 mod answers;
 pub mod cispo;
@@ -43,6 +45,9 @@ pub mod reg_grpo;
 pub mod reinforce;
 pub mod rloo;
 pub mod supervised;
+
+pub mod llds;
+pub mod p3o;
 
 pub use cispo::CispoConfig;
 pub use dapo::DapoConfig;
@@ -70,6 +75,8 @@ pub use rloo::RlooConfig;
 pub use supervised::{SupervisedConfig, supervised};
 
 pub(crate) use engine::check_view;
+pub use llds::LldsConfig;
+pub use p3o::P3oConfig;
 
 use groupwise_core::{Objective, ParamError, registry};
 
@@ -134,6 +141,10 @@ registry! {
         RedWeight = "red-weight": RedWeightConfig,
         /// The pairwise surrogate behind group-relative REINFORCE.
         Pairwise = "pairwise": PairwiseConfig,
+        /// LLDS.
+        Llds = "llds": LldsConfig,
+        /// P3O.
+        P3o = "p3o": P3oConfig,
     }
 }
 
@@ -169,7 +180,11 @@ impl ObjectiveSpec {
     /// # Errors
     /// `beta` out of range.
     pub fn kl_penalty(&self) -> Result<Option<KlPenalty>, ParamError> {
-        self.general().map_or(Ok(None), |general| general.kl_penalty())
+        match self {
+            Self::Llds(config) => config.base.kl_penalty(),
+            Self::P3o(config) => config.kl_penalty(),
+            _ => self.general().map_or(Ok(None), |general| general.kl_penalty()),
+        }
     }
 }
 
@@ -220,10 +235,11 @@ mod tests {
     }
 
     #[test]
-    fn only_rloo_takes_its_penalty_off_the_reward() {
+    fn only_rloo_and_p3o_take_their_penalty_off_the_reward() {
         for name in ObjectiveSpec::NAMES {
             let spec = ObjectiveSpec::named(name).expect("listed");
-            assert_eq!(spec.kl_penalty().expect("valid").is_some(), *name == "rloo");
+            let taken_off = ["rloo", "p3o"].contains(name);
+            assert_eq!(spec.kl_penalty().expect("valid").is_some(), taken_off);
         }
         let rloo = ObjectiveSpec::named("rloo")
             .and_then(|spec| spec.general())
