@@ -36,6 +36,7 @@ fn batch(groups: &[usize], rows: &[(Option<f64>, Vec<Token>)]) -> (TokenBatch, V
         .flat_map(|(r, t)| t.iter().map(move |t| (*t, r.is_some())))
         .collect();
     let batch = TokenBatch {
+        segments: None,
         groups: Offsets::from_lengths(groups.iter().copied()),
         tokens: Offsets::from_lengths(rows.iter().map(|r| r.1.len())),
         prompts: vec![Arc::from([1u32]); rows.len()],

@@ -213,6 +213,7 @@ mod tests {
             steps: ends.map(|ends| ends.iter().map(|e| e.iter().map(step).collect()).collect()),
             greedy: None,
             n_aborted: 0,
+            aborted_tokens: 0,
         }
     }
 

@@ -9,8 +9,8 @@
 
 pub mod length_curriculum;
 pub mod ranking;
-pub mod screen_action;
 mod route;
+pub mod screen_action;
 pub mod shapers;
 pub mod step_labels;
 pub mod verifiers;
@@ -18,6 +18,6 @@ pub mod verifiers;
 pub use route::RouteReward;
 pub use shapers::{ShaperSpec, main_reward, overlong_penalty, sub_reward};
 pub use verifiers::{
-    VerifierSpec, answer_recall, choice_set_reward, digit_completion_rewards, digit_completion_target, exact_match,
-    interval_overlap, normalize_answer,
+    VerifierSpec, answer_recall, choice_set_reward, digit_completion_rewards, digit_completion_target,
+    exact_match, interval_overlap, normalize_answer,
 };

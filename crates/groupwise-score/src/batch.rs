@@ -202,6 +202,22 @@ impl Batch {
         }
     }
 
+    /// Segment of each token, where steps were judged.
+    ///
+    /// # Errors
+    /// A step outside its answer, named.
+    pub(crate) fn segments(&self, tokens: &Offsets) -> Result<Option<Vec<u32>>, DataError> {
+        let (Some(lengths), Some(steps)) = (self.judged_lengths.get(), self.judged.get()) else {
+            return Ok(None);
+        };
+        let spans = Offsets::from_lengths(lengths.iter().copied());
+        let process = ProcessRewards {
+            spans: spans.spans(),
+            steps,
+        };
+        process.segments(tokens.spans()).map(Some)
+    }
+
     /// Calls `use_it` with what an estimator sees.
     ///
     /// # Errors

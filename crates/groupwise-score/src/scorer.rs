@@ -74,6 +74,27 @@ impl Scorer {
         let advantage = advantage.as_ref().map(build).transpose()?;
         let build = |spec: &ObjectiveSpec| Ok::<_, ScoreError>((spec.name(), spec.build(&())?));
         let objective = objective.as_ref().map(build).transpose()?;
+        let parts = advantage
+            .iter()
+            .map(|(name, part)| ("advantage", *name, part.needs()))
+            .chain(
+                objective
+                    .iter()
+                    .map(|(name, part)| ("objective", *name, part.needs())),
+            );
+        for (seam, name, needs) in parts {
+            for (need, what) in [
+                (Needs::TRAJECTORIES, "the answers themselves"),
+                (Needs::TASKS, "the tasks"),
+                (Needs::OFF_POLICY, "which answers were not sampled"),
+            ] {
+                if needs.contains(need) {
+                    return Err(ScoreError::Options(format!(
+                        "{seam} `{name}` with these parameters reads {what}, which the lines do not hold"
+                    )));
+                }
+            }
+        }
         if options.batch.is_none() {
             let estimator = advantage
                 .iter()
@@ -201,6 +222,7 @@ fn first_missing(batch: &Batch, needs: Needs) -> Option<&'static str> {
             "judged_steps",
             batch.judged.get().is_some(),
         ),
+        (Needs::SEGMENTS, "judged_steps", batch.judged.get().is_some()),
     ]
     .into_iter()
     .find_map(|(need, key, given)| (needs.contains(need) && !given).then_some(key))
@@ -257,6 +279,7 @@ fn evaluate(
     advantages: Advantages,
 ) -> Result<Loss, DataError> {
     let logp = batch.logp.take().unwrap_or_default();
+    let segments = batch.segments(tokens)?;
     let (entropy, value) = (batch.entropy.take(), batch.values.take());
     let whole = TokenBatch {
         groups: batch.groups.clone(),
@@ -268,6 +291,7 @@ fn evaluate(
         logp_old: batch.logp_old.take(),
         logp_ref: batch.logp_ref.take(),
         advantages,
+        segments,
         temperature: 1.0,
     };
     whole.check()?;
@@ -430,6 +454,7 @@ mod tests {
             (Needs::VALUES, "tokens.values"),
             (Needs::GREEDY_REWARDS, "greedy_reward"),
             (Needs::PROCESS_REWARDS, "judged_steps"),
+            (Needs::SEGMENTS, "judged_steps"),
         ];
         for (need, field) in fields {
             assert_eq!(bare(need), Some(field));

@@ -1,7 +1,9 @@
 //! GRPO with eps inside the root, as the length curriculum "Train Long, Think Short" has it.
 
 use groupwise_core::stats::{Moments, is_constant};
-use groupwise_core::{AdvantageEstimator, Advantages, DataError, Needs, ParamError, Part, RewardBatch};
+use groupwise_core::{
+    AdvantageEstimator, Advantages, DataError, Needs, ParamError, Part, RewardBatch, Scope,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::inputs;
@@ -85,6 +87,10 @@ struct CurriculumLength {
 impl AdvantageEstimator for CurriculumLength {
     fn needs(&self) -> Needs {
         Needs::empty()
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Group
     }
 
     fn estimate(&self, batch: &RewardBatch<'_>) -> Result<Advantages, DataError> {

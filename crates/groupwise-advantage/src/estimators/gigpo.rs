@@ -1,8 +1,8 @@
 //! GiGPO: step-level credit from states that repeat inside a group.
 
 use groupwise_core::{
-    AdvantageEstimator, Advantages, DataError, Needs, Offsets, ParamError, Part, RewardBatch, Spans, Spread,
-    stats,
+    AdvantageEstimator, Advantages, DataError, Needs, Offsets, ParamError, Part, RewardBatch, Scope, Spans,
+    Spread, stats,
 };
 use serde::{Deserialize, Serialize};
 
@@ -436,11 +436,18 @@ pub fn step_clusters(batch: &StepBatch<'_>, similarity: Option<Similarity>) -> C
 
 impl AdvantageEstimator for Gigpo {
     fn needs(&self) -> Needs {
-        let needs = Needs::ANCHORS | Needs::TOKENS;
+        let mut needs = Needs::ANCHORS | Needs::TOKENS;
+        if self.config.invalid_penalty > 0.0 {
+            needs |= Needs::TRAJECTORIES;
+        }
         match self.config.rewards {
             RewardSource::Steps => needs | Needs::STEP_REWARDS,
             RewardSource::Outcome => needs,
         }
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Group
     }
 
     fn estimate(&self, batch: &RewardBatch<'_>) -> Result<Advantages, DataError> {

@@ -338,6 +338,12 @@ fn the_outcome_can_stand_for_the_rewards_of_steps() {
         &expected.total,
     );
     let needs = Gigpo::new(&outcome).expect("valid").needs();
+    assert_eq!(needs, Needs::ANCHORS | Needs::TOKENS | Needs::TRAJECTORIES);
+    let unpunished = GigpoConfig {
+        invalid_penalty: 0.0,
+        ..outcome.clone()
+    };
+    let needs = Gigpo::new(&unpunished).expect("valid").needs();
     assert_eq!(needs, Needs::ANCHORS | Needs::TOKENS);
     // Unscorable: 0, and as if it were not there.
     let unscored = estimate(&outcome, &[Some(1.0), None, Some(1.0)], &rows).expect("valid");

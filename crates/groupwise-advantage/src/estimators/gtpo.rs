@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use groupwise_core::{
-    AdvantageEstimator, Advantages, Centre, DataError, Needs, Offsets, ParamError, Part, RewardBatch,
+    AdvantageEstimator, Advantages, Centre, DataError, Needs, Offsets, ParamError, Part, RewardBatch, Scope,
 };
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ const NAME: &str = "gtpo";
 /// What a token in both runs of a rewarded answer weighs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Combine {
+pub enum CombineRuns {
     /// `amplify`: a token is in conflict or not.
     #[default]
     Union,
@@ -209,7 +209,7 @@ pub struct GtpoConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub initial_entropy: Option<f64>,
     /// What a token in both runs weighs.
-    pub combine: Combine,
+    pub combine: CombineRuns,
     /// Whether advantages are divided by the number of tokens in conflict.
     pub divide_by_conflicts: DivideByConflicts,
 }
@@ -221,7 +221,7 @@ impl Default for GtpoConfig {
             entropy_coef: 0.1,
             entropy_threshold: std::f64::consts::LN_2,
             initial_entropy: None,
-            combine: Combine::Union,
+            combine: CombineRuns::Union,
             divide_by_conflicts: DivideByConflicts::Off,
         }
     }
@@ -232,8 +232,8 @@ impl Part<dyn AdvantageEstimator> for GtpoConfig {
 
     fn formula(&self) -> String {
         let both = match self.combine {
-            Combine::Union => String::new(),
-            Combine::Product => format!(" ({} in both runs)", self.amplify * self.amplify),
+            CombineRuns::Union => String::new(),
+            CombineRuns::Product => format!(" ({} in both runs)", self.amplify * self.amplify),
         };
         let delta = match self.initial_entropy {
             Some(h) if h > self.entropy_threshold => "1".to_owned(),
@@ -384,7 +384,7 @@ impl Gtpo {
         match (side, in_front, in_back) {
             (Side::Neither, ..) | (_, false, false) => 1.0,
             (Side::Punished, ..) => 0.0,
-            (Side::Rewarded, true, true) if self.config.combine == Combine::Product => amplify * amplify,
+            (Side::Rewarded, true, true) if self.config.combine == CombineRuns::Product => amplify * amplify,
             (Side::Rewarded, ..) => amplify,
         }
     }
@@ -405,7 +405,11 @@ fn counted_ids<'a>(i: usize, member: &GtpoMember<'a>) -> Result<Cow<'a, [u32]>, 
 
 impl AdvantageEstimator for Gtpo {
     fn needs(&self) -> Needs {
-        Needs::TOKENS | Needs::ENTROPY
+        Needs::TOKENS | Needs::ENTROPY | Needs::TRAJECTORIES
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Group
     }
 
     fn estimate(&self, batch: &RewardBatch<'_>) -> Result<Advantages, DataError> {

@@ -189,7 +189,7 @@ proptest! {
     #[test]
     fn product_squares_where_both_runs_meet(group in groups()) {
         let group = unmasked(group);
-        let product = GtpoConfig { combine: Combine::Product, ..small() };
+        let product = GtpoConfig { combine: CombineRuns::Product, ..small() };
         let rows: Vec<&[u32]> = group.iter().map(|d| d.ids.as_slice()).collect();
         let runs = conflict_runs(&rows, &sides(&group))?;
         let (product, union) = (shaped(&product, &group), shaped(&small(), &group));
@@ -243,7 +243,7 @@ fn a_run_may_cover_the_whole_answer() {
         [vec![2.0, 2.0], vec![0.0, 0.0], vec![2.0, 1.0]]
     );
     let product = GtpoConfig {
-        combine: Combine::Product,
+        combine: CombineRuns::Product,
         ..GtpoConfig::default()
     };
     assert_eq!(
@@ -349,7 +349,7 @@ fn the_estimator_folds_weights_and_divisor_into_token_advantages() {
     let mut batch = RewardBatch::new(groups.spans(), &rewards);
     let run = |config: &GtpoConfig, batch: &RewardBatch<'_>| {
         let part = config.build(&()).expect("valid");
-        assert_eq!(part.needs(), Needs::TOKENS | Needs::ENTROPY);
+        assert_eq!(part.needs(), Needs::TOKENS | Needs::ENTROPY | Needs::TRAJECTORIES);
         match part.estimate(batch) {
             Ok(Advantages::Token(a)) => Ok(a),
             Ok(Advantages::Trajectory(_)) => panic!("per token"),
@@ -487,7 +487,7 @@ fn the_formula_says_what_is_active() {
          lambda_it in conflict: 2 if r_i > mean(r), 0 if r_i < mean(r), else 1"
     );
     let code = GtpoConfig {
-        combine: Combine::Product,
+        combine: CombineRuns::Product,
         divide_by_conflicts: DivideByConflicts::On,
         entropy_threshold: 0.7,
         initial_entropy: Some(0.9),

@@ -1,7 +1,7 @@
 //! Hi-Agent: subgoals ranked by how their executions went, executions ranked within their subgoal.
 
 use groupwise_core::{
-    AdvantageEstimator, Advantages, DataError, Needs, ParamError, Part, RewardBatch, Spans, Spread,
+    AdvantageEstimator, Advantages, DataError, Needs, ParamError, Part, RewardBatch, Scope, Spans, Spread,
     Trajectory, stats,
 };
 use serde::{Deserialize, Serialize};
@@ -236,7 +236,11 @@ fn well_formed(subgoal: &Trajectory) -> bool {
 
 impl AdvantageEstimator for HiAgent {
     fn needs(&self) -> Needs {
-        Needs::empty()
+        Needs::TRAJECTORIES
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Group
     }
 
     fn estimate(&self, batch: &RewardBatch<'_>) -> Result<Advantages, DataError> {

@@ -195,7 +195,7 @@ fn every_refusal_is_named() {
     );
     let groups = Offsets::from_lengths([1]);
     let part = default().build(&()).expect("valid");
-    assert_eq!(part.needs(), Needs::empty());
+    assert_eq!(part.needs(), Needs::TRAJECTORIES);
     let rewards = [Some(1.0)];
     let mut batch = RewardBatch::new(groups.spans(), &rewards);
     assert_eq!(

@@ -1,7 +1,7 @@
 //! HRPO: the advantage of a whole construction, plus an absolute reward for each of its actions.
 
 use groupwise_core::{
-    AdvantageEstimator, Advantages, DataError, Needs, ParamError, Part, RewardBatch, Spans, Spread,
+    AdvantageEstimator, Advantages, DataError, Needs, ParamError, Part, RewardBatch, Scope, Spans, Spread,
 };
 use serde::{Deserialize, Serialize};
 
@@ -189,6 +189,10 @@ impl Hrpo {
 impl AdvantageEstimator for Hrpo {
     fn needs(&self) -> Needs {
         Needs::STEP_REWARDS | Needs::TOKENS
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Group
     }
 
     fn estimate(&self, batch: &RewardBatch<'_>) -> Result<Advantages, DataError> {

@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 
 use groupwise_core::{
-    AdvantageEstimator, Advantages, DataError, Key, Needs, Offsets, ParamError, Part, RewardBatch, Spread,
-    Stream, Trajectory,
+    AdvantageEstimator, Advantages, DataError, Key, Needs, Offsets, ParamError, Part, RewardBatch, Scope,
+    Spread, Stream, Trajectory,
 };
 use serde::{Deserialize, Serialize};
 
@@ -343,7 +343,14 @@ impl MGrpo {
 
 impl AdvantageEstimator for MGrpo {
     fn needs(&self) -> Needs {
-        Needs::TOKENS
+        Needs::TOKENS | Needs::TRAJECTORIES
+    }
+
+    fn scope(&self) -> Scope {
+        match self.config.grouping {
+            SubGrouping::Queue => Scope::Batch,
+            SubGrouping::Query => Scope::Group,
+        }
     }
 
     fn estimate(&self, batch: &RewardBatch<'_>) -> Result<Advantages, DataError> {

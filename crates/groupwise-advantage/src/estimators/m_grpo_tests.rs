@@ -300,7 +300,7 @@ fn every_refusal_is_named() {
         "`sub_agent` = main: must be another name than `main_agent`"
     );
     let part = default().build(&()).expect("valid");
-    assert_eq!(part.needs(), Needs::TOKENS);
+    assert_eq!(part.needs(), Needs::TOKENS | Needs::TRAJECTORIES);
     let (groups, rewards, mask) = (Offsets::from_lengths([1]), [Some(1.0)], [true]);
     let mut batch = RewardBatch::new(groups.spans(), &rewards);
     batch.tokens = Some(groups.spans());

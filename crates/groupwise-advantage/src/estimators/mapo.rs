@@ -1,7 +1,7 @@
 //! Mixed advantage: deviation from the mean by the spread where a group is undecided, by the mean where it is not.
 
 use groupwise_core::{
-    AdvantageEstimator, Advantages, Centre, DataError, Needs, ParamError, Part, RewardBatch, Spread,
+    AdvantageEstimator, Advantages, Centre, DataError, Needs, ParamError, Part, RewardBatch, Scope, Spread,
 };
 use serde::{Deserialize, Serialize};
 
@@ -130,6 +130,10 @@ struct Mapo {
 impl AdvantageEstimator for Mapo {
     fn needs(&self) -> Needs {
         Needs::empty()
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Group
     }
 
     fn estimate(&self, batch: &RewardBatch<'_>) -> Result<Advantages, DataError> {

@@ -6,17 +6,16 @@ mod areal;
 mod curriculum_length;
 mod dr_grpo;
 mod dr_irl;
+mod flow_grpo;
 mod gae;
+mod gigpo;
 mod grpo;
 mod grpo_process;
 mod gtpo;
-mod mapo;
-mod flow_grpo;
-mod gae;
-mod grpo;
-mod grpo_process;
 mod hi_agent;
+mod hrpo;
 mod m_grpo;
+mod mapo;
 mod max_rl;
 mod rank_grpo;
 mod raw;
@@ -25,37 +24,34 @@ mod reinforce_plus_plus;
 mod reinforce_plus_plus_baseline;
 mod remax;
 mod rloo;
+mod salt;
 mod seed_grpo;
+mod shifted;
+mod step_grpo;
 mod tempsamp_r1;
 mod tw_grpo;
 
 pub use areal::ArealConfig;
 pub use curriculum_length::{CurriculumLengthConfig, root_variance_advantages};
-mod gigpo;
-mod hrpo;
-mod salt;
-mod shifted;
-
 pub use dr_grpo::DrGrpoConfig;
 pub use dr_irl::{
     Combine, DrIrlConfig, ModelCoefficient, clause_similarity, cosine, data_coefficients, model_coefficient,
 };
+pub use flow_grpo::{FlowGrpoConfig, folded_turn_weights};
 pub use gae::{GaeConfig, RewardSource, Whitening};
+pub use gigpo::{EpisodeStats, Gigpo, GigpoAdvantages, GigpoConfig, Repetition, StepBatch, step_clusters};
 pub use grpo::GrpoConfig;
 pub use grpo_process::GrpoProcessConfig;
 pub use gtpo::{
-    Combine, ConflictRuns, DivideByConflicts, Gtpo, GtpoConfig, GtpoMember, GtpoShaped, Side, conflict_runs,
+    CombineRuns, ConflictRuns, DivideByConflicts, Gtpo, GtpoConfig, GtpoMember, GtpoShaped, Side,
+    conflict_runs,
 };
-pub use mapo::{MapoConfig, mapo_lambda};
-mod step_grpo;
-
-pub use dr_grpo::DrGrpoConfig;
-pub use flow_grpo::{FlowGrpoConfig, folded_turn_weights};
-pub use gae::{GaeConfig, RewardSource, Whitening};
-pub use grpo::GrpoConfig;
-pub use grpo_process::GrpoProcessConfig;
 pub use hi_agent::{HiAgentConfig, Subgoals, foresight_rewards};
+pub use hrpo::{
+    ActionReward, ActionRewardConfig, Constructions, Hrpo, HrpoAdvantages, HrpoConfig, legal_log_probability,
+};
 pub use m_grpo::{Alignment, MGrpoConfig, SubGrouping, align_calls, aligned_advantages};
+pub use mapo::{MapoConfig, mapo_lambda};
 pub use max_rl::MaxRlConfig;
 pub use rank_grpo::{
     LengthShaping, RankGrpoConfig, RankReward, rank_advantages, rank_rewards, rank_token_advantages,
@@ -66,19 +62,14 @@ pub use reinforce_plus_plus::ReinforcePlusPlusConfig;
 pub use reinforce_plus_plus_baseline::ReinforcePlusPlusBaselineConfig;
 pub use remax::RemaxConfig;
 pub use rloo::RlooConfig;
+pub use salt::{ActionKey, SaltConfig, SharedAdvantages, Transitions, share_edges};
 pub use seed_grpo::{Attenuation, ClusterProbability, SeedGrpoConfig, seed_entropy, seed_factor};
+pub use shifted::{AsymreConfig, OpmdBaseline, OpmdConfig, log_mean_exp};
+pub use step_grpo::{StepGrpoConfig, StepLayout};
 pub use tempsamp_r1::{Mode, TempsampR1, TempsampR1Config, TempsampShaped, soft_reward};
 pub use tw_grpo::{
     Divergence, DivergenceWeights, GroupDistributions, TokenDivergence, TokenDivergenceConfig,
 };
-
-pub use gigpo::{EpisodeStats, Gigpo, GigpoAdvantages, GigpoConfig, Repetition, StepBatch, step_clusters};
-pub use hrpo::{
-    ActionReward, ActionRewardConfig, Constructions, Hrpo, HrpoAdvantages, HrpoConfig, legal_log_probability,
-};
-pub use salt::{ActionKey, SaltConfig, SharedAdvantages, Transitions, share_edges};
-pub use step_grpo::{StepGrpoConfig, StepLayout};
-pub use shifted::{AsymreConfig, OpmdBaseline, OpmdConfig, log_mean_exp};
 
 registry! {
     /// Every named advantage estimator.

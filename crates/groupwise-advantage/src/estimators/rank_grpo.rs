@@ -5,7 +5,7 @@
 
 use groupwise_core::{
     AdvantageEstimator, Advantages, Centre, DataError, Needs, ParamError, Part, ProcessRewards, RewardBatch,
-    Spans, Spread, StopReason, Trajectory, stats,
+    Scope, Spans, Spread, StopReason, Trajectory, stats,
 };
 use serde::{Deserialize, Serialize};
 
@@ -329,7 +329,11 @@ impl RankGrpo {
 
 impl AdvantageEstimator for RankGrpo {
     fn needs(&self) -> Needs {
-        Needs::TOKENS | Needs::PROCESS_REWARDS
+        Needs::TOKENS | Needs::PROCESS_REWARDS | Needs::TRAJECTORIES
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Group
     }
 
     fn estimate(&self, batch: &RewardBatch<'_>) -> Result<Advantages, DataError> {

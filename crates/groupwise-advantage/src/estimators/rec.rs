@@ -5,8 +5,8 @@
 //! policy), so that order and threads change nothing and a replayed run drops the same answers.
 
 use groupwise_core::{
-    AdvantageEstimator, Advantages, Centre, DataError, Key, Needs, ParamError, Part, RewardBatch, Spread,
-    Stream, Trajectory, stats,
+    AdvantageEstimator, Advantages, Centre, DataError, Key, Needs, ParamError, Part, RewardBatch, Scope,
+    Spread, Stream, Trajectory, stats,
 };
 use serde::{Deserialize, Serialize};
 
@@ -241,7 +241,17 @@ impl Rec {
 
 impl AdvantageEstimator for Rec {
     fn needs(&self) -> Needs {
-        Needs::empty()
+        match self.drop {
+            Drop::None => Needs::empty(),
+            _ => Needs::TRAJECTORIES,
+        }
+    }
+
+    fn scope(&self) -> Scope {
+        match self.relative.config().scale_rewards {
+            ScaleRewards::Batch => Scope::Batch,
+            ScaleRewards::Group | ScaleRewards::None => Scope::Group,
+        }
     }
 
     fn estimate(&self, batch: &RewardBatch<'_>) -> Result<Advantages, DataError> {

@@ -190,7 +190,7 @@ fn what_is_refused() {
     let rewards = [Some(1.0), Some(0.0)];
     let batch = RewardBatch::new(groups.spans(), &rewards);
     let part = RedDropConfig::default().build(&()).unwrap();
-    assert_eq!(part.needs(), Needs::empty());
+    assert_eq!(part.needs(), Needs::TRAJECTORIES);
     assert_eq!(
         part.estimate(&batch).unwrap_err().to_string(),
         "`trajectories` is missing, and `red-drop` needs it"

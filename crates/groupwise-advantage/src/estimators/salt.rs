@@ -1,7 +1,7 @@
 //! SALT: steps that rollouts take in the same way share their advantage.
 
 use groupwise_core::{
-    AdvantageEstimator, Advantages, DataError, Needs, ParamError, Part, RewardBatch, Spans, stats,
+    AdvantageEstimator, Advantages, DataError, Needs, ParamError, Part, RewardBatch, Scope, Spans, stats,
 };
 use serde::{Deserialize, Serialize};
 
@@ -331,7 +331,11 @@ impl Salt {
 
 impl AdvantageEstimator for Salt {
     fn needs(&self) -> Needs {
-        self.base.needs() | Needs::ANCHORS | Needs::TOKENS
+        self.base.needs() | Needs::ANCHORS | Needs::TOKENS | Needs::TRAJECTORIES
+    }
+
+    fn scope(&self) -> Scope {
+        self.base.scope()
     }
 
     fn estimate(&self, batch: &RewardBatch<'_>) -> Result<Advantages, DataError> {

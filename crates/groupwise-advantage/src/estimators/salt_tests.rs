@@ -323,7 +323,8 @@ fn bases_that_cannot_be_shared_are_refused() {
 fn needs_and_missing_inputs() {
     let config: SaltConfig = serde_json::from_str(r#"{"base": {"remax": {}}}"#).expect("a config");
     let needs = config.build(&()).expect("valid").needs();
-    assert_eq!(needs, Needs::GREEDY_REWARDS | Needs::ANCHORS | Needs::TOKENS);
+    let own = Needs::ANCHORS | Needs::TOKENS | Needs::TRAJECTORIES;
+    assert_eq!(needs, Needs::GREEDY_REWARDS | own);
     let salt = SaltConfig::default().build(&()).expect("valid");
     let missing = fixture([Some(1.0), Some(0.0)]).missing(salt.as_ref());
     let names = ["steps", "step_tokens", "tokens", "anchors", "trajectories"];

@@ -2,7 +2,8 @@
 
 use groupwise_core::answers::{AnswerClusters, AnswerPart, EntropyEstimator, semantic_entropy};
 use groupwise_core::{
-    AdvantageEstimator, Advantages, Centre, DataError, Needs, ParamError, Part, RewardBatch, Trajectory,
+    AdvantageEstimator, Advantages, Centre, DataError, Needs, ParamError, Part, RewardBatch, Scope,
+    Trajectory,
 };
 use serde::{Deserialize, Serialize};
 
@@ -191,6 +192,10 @@ impl AdvantageEstimator for SeedGrpo {
             ClusterProbability::Count => Needs::TRAJECTORIES,
             ClusterProbability::Likelihood => Needs::TRAJECTORIES | Needs::TOKENS | Needs::LOGP_OLD,
         }
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Group
     }
 
     fn estimate(&self, batch: &RewardBatch<'_>) -> Result<Advantages, DataError> {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use groupwise_core::{
-    AdvantageEstimator, Advantages, DataError, Needs, ParamError, Part, RewardBatch, stats,
+    AdvantageEstimator, Advantages, DataError, Needs, ParamError, Part, RewardBatch, Scope, stats,
 };
 use serde::{Deserialize, Serialize};
 
@@ -238,6 +238,10 @@ impl Shifted {
 impl AdvantageEstimator for Shifted {
     fn needs(&self) -> Needs {
         Needs::empty()
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Group
     }
 
     fn estimate(&self, batch: &RewardBatch<'_>) -> Result<Advantages, DataError> {

@@ -1,7 +1,7 @@
 //! Step-GRPO (R1-Router): every step of a question is a group of its own.
 
 use groupwise_core::{
-    AdvantageEstimator, Advantages, DataError, Needs, ParamError, Part, RewardBatch, Spread,
+    AdvantageEstimator, Advantages, DataError, Needs, ParamError, Part, RewardBatch, Scope, Spread,
 };
 use serde::{Deserialize, Serialize};
 
@@ -125,6 +125,10 @@ impl AdvantageEstimator for StepGrpo {
             StepLayout::Rows => Needs::empty(),
             StepLayout::Turns => Needs::TOKENS | Needs::STEP_REWARDS,
         }
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Group
     }
 
     fn estimate(&self, batch: &RewardBatch<'_>) -> Result<Advantages, DataError> {

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use groupwise_core::{
-    AdvantageEstimator, Advantages, Centre, DataError, Needs, ParamError, Part, RewardBatch, Spans, Spread,
+    AdvantageEstimator, Advantages, Centre, DataError, Needs, ParamError, Part, RewardBatch, Scope, Spans,
+    Spread,
 };
 use serde::{Deserialize, Serialize};
 
@@ -295,6 +296,10 @@ impl AdvantageEstimator for TempsampR1 {
             // These treat the reference like everybody else.
             Mode::Soft | Mode::Plain => Needs::empty(),
         }
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Group
     }
 
     fn estimate(&self, batch: &RewardBatch<'_>) -> Result<Advantages, DataError> {

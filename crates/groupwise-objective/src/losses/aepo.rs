@@ -406,6 +406,8 @@ pub fn replace_head(
         logp_old: None,
         logp_ref: logp_ref.map(|rows| rows.concat()),
         advantages: with_ones(batch, &from, &plan.replaced),
+        // Auxiliary samples are not cut into segments.
+        segments: None,
         temperature: batch.temperature,
     })
 }

@@ -249,6 +249,7 @@ fn plan_of(selected: Vec<usize>) -> AepoPlan {
 #[test]
 fn a_plan_must_fit_the_batches() {
     let batch = TokenBatch {
+        segments: None,
         groups: Offsets::from_lengths([2]),
         tokens: Offsets::from_lengths([1, 2]),
         prompts: vec![Arc::from([]); 2],

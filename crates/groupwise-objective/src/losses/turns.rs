@@ -115,6 +115,7 @@ impl TurnLoss {
             logp_ref: batch.logp_ref,
             entropy: None,
             value: None,
+            segments: None,
             advantages: AdvantageView::Trajectory(batch.advantages),
         };
         let denominators = Denominators {

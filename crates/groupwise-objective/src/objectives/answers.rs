@@ -171,6 +171,7 @@ mod tests {
 
     fn view<'a>(tokens: &'a Offsets, mask: &'a [bool], advantages: AdvantageView<'a>) -> TokenView<'a> {
         TokenView {
+            segments: None,
             groups: Offsets::from_lengths([tokens.len()]),
             tokens: tokens.spans(),
             first_trajectory: 5,

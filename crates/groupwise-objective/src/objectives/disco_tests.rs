@@ -298,6 +298,7 @@ fn of(scores: &[f64], right: &[bool], tau: Option<f64>) -> (f64, Vec<f64>) {
 fn tiny(logp: [f64; 3], old: [f64; 3]) -> Sample {
     Sample {
         batch: TokenBatch {
+            segments: None,
             groups: Offsets::from_lengths([3]),
             tokens: Offsets::from_lengths([1; 3]),
             prompts: vec![std::sync::Arc::from([]); 3],

@@ -243,6 +243,7 @@ fn the_base_keeps_its_say() {
 fn tiny() -> Sample {
     Sample {
         batch: TokenBatch {
+            segments: None,
             groups: Offsets::from_lengths([2]),
             tokens: Offsets::from_lengths([1, 2]),
             prompts: vec![std::sync::Arc::from([]); 2],

@@ -58,13 +58,13 @@ pub use grpo::GrpoConfig;
 pub use grpo_d::GrpoDConfig;
 pub use gspo::GspoConfig;
 pub use gtpo::{GroupReduction, GtpoConfig};
-pub use rank_grpo::RankGrpoConfig;
 pub use off_policy_reinforce::{
     ClipMode, K2Level, OffPolicyGate, OffPolicyReinforceConfig, Ratios, Regularizer, Weight,
 };
 pub use pairwise::{Anchor, PairwiseConfig, pairwise_loss};
 pub use policy_gradient::PolicyGradientConfig;
 pub use ppo::PpoConfig;
+pub use rank_grpo::RankGrpoConfig;
 pub use rec::{
     AsymreConfig, OpmdConfig, RecGspoIsConfig, RecGspoNoIsConfig, RecOneSideIsConfig, RecOneSideNoIsConfig,
     RecRingNoIsConfig, RecTwoSideIsConfig, RedWeightConfig,

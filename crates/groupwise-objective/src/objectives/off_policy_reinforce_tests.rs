@@ -276,6 +276,7 @@ fn tiny(tokens: &[(f64, f64, f64)]) -> Sample {
     let old: Vec<f64> = tokens.iter().map(|t| t.2).collect();
     Sample {
         batch: TokenBatch {
+            segments: None,
             groups: Offsets::from_lengths([n]),
             tokens: Offsets::from_lengths(vec![1; n]),
             prompts: vec![std::sync::Arc::from([]); n],

@@ -545,6 +545,7 @@ proptest! {
 fn tiny() -> Sample {
     Sample {
         batch: TokenBatch {
+            segments: None,
             groups: Offsets::from_lengths([2]),
             tokens: Offsets::from_lengths([1, 1]),
             prompts: vec![std::sync::Arc::from([]); 2],

@@ -274,6 +274,7 @@ fn tiny(groups: &[&[(f64, f64)]]) -> Sample {
     let n = flat.len();
     Sample {
         batch: TokenBatch {
+            segments: None,
             groups: Offsets::from_lengths(groups.iter().map(|g| g.len())),
             tokens: Offsets::from_lengths(vec![1; n]),
             prompts: vec![std::sync::Arc::from([]); n],

@@ -2,8 +2,8 @@
 
 use groupwise_core::{Score, StopReason, Trajectory, Verifier, registry};
 
-mod choice_set;
 mod answer_recall;
+mod choice_set;
 mod digit_completion;
 mod environment;
 mod exact_match;
@@ -12,8 +12,8 @@ mod manipulations;
 mod uav_vl_r1;
 mod video_com;
 
-pub use choice_set::{ChoiceSetConfig, Credit, choice_set_reward, has_think_answer_format};
 pub use answer_recall::{AnswerPart, AnswerRecallConfig, answer_recall, normalize_answer};
+pub use choice_set::{ChoiceSetConfig, Credit, choice_set_reward, has_think_answer_format};
 pub use digit_completion::{
     DigitCompletionConfig, EndMark, digit_completion_rewards, digit_completion_target,
 };
@@ -110,8 +110,6 @@ mod tests {
         let aborted = testing::trajectory(&[("3", 1.0)], StopReason::Aborted);
         let finished = ["3", "<answer>3</answer>"]
             .map(|reply| testing::trajectory(&[(reply, 1.0)], StopReason::EndToken));
-        let finished = testing::trajectory(&[("3", 1.0)], StopReason::EndToken);
-        let tagged = testing::trajectory(&[("<answer>3</answer>", 1.0)], StopReason::EndToken);
         for name in VerifierSpec::NAMES {
             let verifier = VerifierSpec::named(name).unwrap().build(&()).unwrap();
             assert_eq!(verifier.name(), *name);
@@ -119,11 +117,9 @@ mod tests {
                 verifier.score(&task, &aborted),
                 Score::Unscorable("the rollout was aborted".to_owned())
             );
+            // Some judge a bare answer, some a tagged one.
             let earns = |reply| verifier.score(&task, reply).value().is_some_and(|r| r > 0.0);
             assert!(finished.iter().any(earns), "{name}");
-            // Some judge a bare answer, some a tagged one.
-            let score = |trajectory| verifier.score(&task, trajectory).value().unwrap();
-            assert!(score(&finished).max(score(&tagged)) > 0.0, "{name}");
         }
     }
 
