@@ -227,6 +227,12 @@ impl<'a> RewardBatch<'a> {
                 }
             }
         }
+        self.check_trajectories()?;
+        self.check_tokens()
+    }
+
+    /// Lengths of what stands beside the rewards, and of the steps.
+    fn check_trajectories(&self) -> Result<(), DataError> {
         if let Some(greedy) = self.greedy_rewards {
             DataError::check_len("greedy_rewards", greedy.len(), self.groups.len())?;
         }
@@ -253,6 +259,11 @@ impl<'a> RewardBatch<'a> {
                 DataError::check_len(name, found.unwrap_or(n), n)?;
             }
         }
+        Ok(())
+    }
+
+    /// Lengths and values of what stands beside the tokens.
+    fn check_tokens(&self) -> Result<(), DataError> {
         if let Some(tokens) = self.tokens {
             DataError::check_len("tokens", tokens.len(), self.rewards.len())?;
             let n = tokens.total();

@@ -386,17 +386,29 @@ fn the_estimator_folds_weights_and_divisor_into_token_advantages() {
         run(&divided, &batch),
         Ok(vec![good, good / 2.0, good, 0.0, bad / 2.0, 0.0, 0.0, lone, 0.0])
     );
-    let short = [&[1, 2][..], answers[1], answers[2], answers[3]].map(trajectory);
+}
+
+#[test]
+fn answers_of_other_lengths_are_named() {
+    let groups = Offsets::from_lengths([1]);
+    let tokens = Offsets::from_lengths([3]);
+    let (rewards, entropy, mask) = ([Some(1.0)], [0.5; 3], [true; 3]);
+    let mut batch = RewardBatch::new(groups.spans(), &rewards);
+    batch.tokens = Some(tokens.spans());
+    batch.mask = Some(&mask);
+    batch.entropy = Some(&entropy);
+    let run = |batch: &RewardBatch<'_>| {
+        let part = GtpoConfig::default().build(&()).expect("valid");
+        part.estimate(batch).expect_err("refused").to_string()
+    };
+    let short = [trajectory(&[1, 2])];
     batch.trajectories = Some(&short);
     assert_eq!(
-        run(&plain, &batch),
-        Err("`completion of trajectory 0` has 2 entries, expected 3".into())
+        run(&batch),
+        "`completion of trajectory 0` has 2 entries, expected 3"
     );
-    batch.trajectories = Some(&trajectories[..3]);
-    assert_eq!(
-        run(&plain, &batch),
-        Err("`trajectories` has 3 entries, expected 4".into())
-    );
+    batch.trajectories = Some(&[]);
+    assert_eq!(run(&batch), "`trajectories` has 0 entries, expected 1");
 }
 
 #[test]

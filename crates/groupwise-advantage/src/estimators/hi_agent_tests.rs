@@ -147,7 +147,7 @@ fn a_subgoal_without_turns_is_badly_formed() {
 }
 
 #[test]
-fn every_refusal_is_named() {
+fn refused_parameters_are_named() {
     let refuse = |config: HiAgentConfig| config.build(&()).map(|_| ()).expect_err("refused").to_string();
     let default = HiAgentConfig::default;
     for (config, key) in [
@@ -193,6 +193,11 @@ fn every_refusal_is_named() {
         refuse(same),
         "`low_agent` = high: must be another name than `high_agent`"
     );
+}
+
+#[test]
+fn every_refusal_is_named() {
+    let default = HiAgentConfig::default;
     let groups = Offsets::from_lengths([1]);
     let part = default().build(&()).expect("valid");
     assert_eq!(part.needs(), Needs::TRAJECTORIES);
@@ -207,6 +212,11 @@ fn every_refusal_is_named() {
         part.estimate(&batch).expect_err("refused").to_string(),
         "`trajectories` has 0 entries, expected 1"
     );
+}
+
+#[test]
+fn subgoals_that_do_not_fit_are_named() {
+    let default = HiAgentConfig::default;
     let executions = Offsets::from_lengths([1]);
     let good = Subgoals {
         executions: executions.spans(),

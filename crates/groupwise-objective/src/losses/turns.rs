@@ -221,9 +221,13 @@ mod tests {
     }
 
     #[test]
-    fn slices_must_fit_and_parameters_are_checked() {
+    fn parameters_are_checked() {
         let bad = TurnLoss::new(&config(-1.0), TurnAggregation::TokenMean).expect_err("refused");
         assert_eq!(bad.key, "beta");
+    }
+
+    #[test]
+    fn slices_must_fit() {
         let (one, two) = (Offsets::from_lengths([1]), Offsets::from_lengths([2]));
         let good = TurnBatch {
             groups: one.spans(),
@@ -238,51 +242,23 @@ mod tests {
         let loss = TurnLoss::new(&config(0.0), TurnAggregation::TokenMean).expect("valid");
         assert_eq!(loss.evaluate(&good).expect("fits").loss, -1.0);
         let refuse = |batch: &TurnBatch<'_>| loss.evaluate(batch).expect_err("refused").to_string();
-        for (batch, message) in [
-            (
-                TurnBatch {
-                    mask: &[true],
-                    ..good
-                },
-                "`mask` has 1 entries, expected 2",
-            ),
-            (
-                TurnBatch {
-                    turns: two.spans(),
-                    ..good
-                },
-                "`turns` has 1 entries, expected 2",
-            ),
-            (
-                TurnBatch {
-                    groups: two.spans(),
-                    ..good
-                },
-                "`rollouts` has 1 entries, expected 2",
-            ),
-            (
-                TurnBatch {
-                    logp: &[-1.0],
-                    ..good
-                },
-                "`logp` has 1 entries, expected 2",
-            ),
-            (
-                TurnBatch {
-                    advantages: &[],
-                    ..good
-                },
-                "`advantages` has 0 entries, expected 1",
-            ),
-            (
-                TurnBatch {
-                    logp_old: &[-1.0, f64::NAN],
-                    ..good
-                },
-                "trajectory 0, token 1: `logp_old` is NaN",
-            ),
-        ] {
-            assert_eq!(refuse(&batch), message);
+        let mut bad = [good; 6];
+        bad[0].mask = &[true];
+        bad[1].turns = two.spans();
+        bad[2].groups = two.spans();
+        bad[3].logp = &[-1.0];
+        bad[4].advantages = &[];
+        bad[5].logp_old = &[-1.0, f64::NAN];
+        let messages = [
+            "`mask` has 1 entries, expected 2",
+            "`turns` has 1 entries, expected 2",
+            "`rollouts` has 1 entries, expected 2",
+            "`logp` has 1 entries, expected 2",
+            "`advantages` has 0 entries, expected 1",
+            "trajectory 0, token 1: `logp_old` is NaN",
+        ];
+        for (batch, message) in bad.iter().zip(messages) {
+            assert_eq!(refuse(batch), message);
         }
         let with_kl = TurnLoss::new(&config(0.1), TurnAggregation::TokenMean).expect("valid");
         assert!(

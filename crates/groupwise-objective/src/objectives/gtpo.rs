@@ -313,6 +313,11 @@ mod tests {
         }
         batch.advantages = Advantages::Trajectory(vec![1.0, f64::INFINITY]);
         assert_eq!(refuse(&batch, &logp), "trajectory 1, token 0: `advantage` is inf");
+    }
+
+    #[test]
+    fn frozen_parts_must_fit_the_view() {
+        let objective = build(GroupReduction::Mean);
         let (batch, logp) = tiny();
         let view = batch.view(0..2, &logp, None).expect("fits");
         let denominators = objective.denominators(&batch).expect("fits");

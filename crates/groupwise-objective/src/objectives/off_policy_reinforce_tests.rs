@@ -88,6 +88,22 @@ fn with_advantages(sample: &Sample, change: impl Fn(f64) -> f64) -> Sample {
     sample
 }
 
+/// True where the definition keeps a token of advantage `a`, ratio `rho` and sequence ratio `s`.
+fn keeps(c: &OffPolicyReinforceConfig, a: f64, rho: f64, s: f64) -> bool {
+    let (low, high) = (1.0 - c.epsilon, 1.0 + c.epsilon_high);
+    let two = (low..=high).contains(&rho);
+    match c.clip_mode {
+        ClipMode::None => true,
+        ClipMode::TwoSide => two,
+        ClipMode::OneSide => (a >= 0.0 && rho <= high) || (a <= 0.0 && rho >= low),
+        ClipMode::GspoOneSide => (a >= 0.0 && s <= high) || (a <= 0.0 && s >= low),
+        ClipMode::Ring => {
+            two || (a >= 0.0 && rho <= 1.0 - c.epsilon_low_prime)
+                || (a <= 0.0 && rho >= 1.0 + c.epsilon_high_prime)
+        }
+    }
+}
+
 /// Loss, derivative and share of masked tokens by the definition, written out.
 fn by_definition(c: &OffPolicyReinforceConfig, sample: &Sample) -> (f64, Vec<f64>, f64) {
     let batch = &sample.batch;
@@ -125,18 +141,7 @@ fn by_definition(c: &OffPolicyReinforceConfig, sample: &Sample) -> (f64, Vec<f64
                 Advantages::Token(a) => a[t],
             };
             let rho = d.exp();
-            let (low, high) = (1.0 - c.epsilon, 1.0 + c.epsilon_high);
-            let two = (low..=high).contains(&rho);
-            let kept = match c.clip_mode {
-                ClipMode::None => true,
-                ClipMode::TwoSide => two,
-                ClipMode::OneSide => (a >= 0.0 && rho <= high) || (a <= 0.0 && rho >= low),
-                ClipMode::GspoOneSide => (a >= 0.0 && s <= high) || (a <= 0.0 && s >= low),
-                ClipMode::Ring => {
-                    two || (a >= 0.0 && rho <= 1.0 - c.epsilon_low_prime)
-                        || (a <= 0.0 && rho >= 1.0 + c.epsilon_high_prime)
-                }
-            };
+            let kept = keeps(c, a, rho, s);
             let v = match c.weight {
                 Weight::None => 1.0,
                 Weight::ImportanceSampling => rho,

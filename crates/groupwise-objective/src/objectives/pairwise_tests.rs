@@ -226,6 +226,12 @@ fn what_it_needs_and_refuses() {
         evaluate(&beyond, &batch, &logp),
         "trajectory 0: `reward less tau times the log-ratio` is -inf"
     );
+}
+
+#[test]
+fn frozen_constants_must_be_there() {
+    let old = build(&PairwiseConfig::default());
+    let (batch, logp) = crate::nested::worked_example().to_batch().expect("fits");
     let view = batch.view(0..5, &logp, None).expect("fits");
     assert_eq!(
         old.evaluate(&Frozen::default(), &view)
@@ -233,6 +239,10 @@ fn what_it_needs_and_refuses() {
             .to_string(),
         "`frozen constants` has 0 entries, expected 1"
     );
+}
+
+#[test]
+fn a_tau_out_of_range_is_refused() {
     for (tau, message) in [
         (0.0, "`tau` = 0: must be a finite number > 0"),
         (f64::NAN, "`tau` = NaN: must be a finite number > 0"),
