@@ -44,11 +44,11 @@ fn list(catalogue: &[(&'static str, Vec<PartInfo>)]) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "\n## {seam}\n");
         for part in parts {
-            let formula = part.formula.replace('\n', "\n    ");
             let _ = writeln!(
                 out,
-                "### `[{seam}.{}]`\n\n    {formula}\n\nSource: {}  \nDefaults: {}\n",
+                "### `[{seam}.{}]`\n\n```text\n{}\n```\n\nSource: {}  \nDefaults: {}\n",
                 part.name,
+                part.formula,
                 part.source.replace('<', "&lt;"),
                 defaults(&part.defaults)
             );
@@ -97,8 +97,8 @@ mod tests {
         };
         assert_eq!(
             list(&[("advantage", vec![part, bare])]),
-            "\n## advantage\n\n### `[advantage.grpo]`\n\n    A = r\n    second\n\nSource: a paper  \n\
-             Defaults: `eps = 1e-6`\n\n### `[advantage.grpo]`\n\n    A = r\n    second\n\nSource: a paper  \n\
+            "\n## advantage\n\n### `[advantage.grpo]`\n\n```text\nA = r\nsecond\n```\n\nSource: a paper  \n\
+             Defaults: `eps = 1e-6`\n\n### `[advantage.grpo]`\n\n```text\nA = r\nsecond\n```\n\nSource: a paper  \n\
              Defaults: none\n\n"
         );
     }
