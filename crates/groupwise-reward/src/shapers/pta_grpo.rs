@@ -3,7 +3,7 @@
 //! Not a named shaper: which plan a member was sampled under, and that every plan got equally many solutions, is known
 //! to an engine that branches, and no rollout of this workspace does.
 
-use groupwise_core::{DataError, Offsets, ParamError, Spans, stats};
+use groupwise_core::{DataError, Offsets, ParamError, Spans};
 use serde::{Deserialize, Serialize};
 
 /// Which tokens get which advantage.
@@ -58,7 +58,7 @@ impl Default for PtaGrpoConfig {
 ///
 /// # Errors
 /// Parameters: a weight negative or not finite.  Data: no plan, a plan without solutions, plans with different numbers
-/// of them, an outcome or format that is not finite.
+/// of them, an outcome or format that is not finite, rewards too large to add.
 ///
 /// # Source
 /// PTA-GRPO, arXiv 2510.01833, as its public reviews describe it; no code was found.  The weights and the grouping are
@@ -159,7 +159,9 @@ impl PtaGrpo {
             w_format,
             ..
         } = self.config;
-        let plan_scores: Vec<f64> = plans.iter().map(|b| stats::mean(&outcomes[b])).collect();
+        // A plain sum of zeros and ones is exact, whatever their order.
+        let score = |b: std::ops::Range<usize>| outcomes[b.clone()].iter().sum::<f64>() / b.len() as f64;
+        let plan_scores: Vec<f64> = plans.iter().map(score).collect();
         let own: Vec<f64> = outcomes
             .iter()
             .zip(formats)
@@ -171,6 +173,7 @@ impl PtaGrpo {
                 *r += w_plan * q;
             }
         }
+        DataError::check_finite("total", &total)?;
         Ok(PlanRewards {
             plan_scores,
             total,

@@ -1,5 +1,6 @@
 //! Invariants of section 10, edge cases of section 5.
 
+use groupwise_core::stats;
 use proptest::prelude::*;
 
 use super::*;
@@ -163,6 +164,10 @@ fn data_that_does_not_fit_is_refused() {
     assert_eq!(
         refused(&[1], &[1.0], &[f64::INFINITY]),
         "index 0: `formats` is inf"
+    );
+    assert_eq!(
+        refused(&[2], &[f64::MAX; 2], &[1.0; 2]),
+        "index 0: `total` is inf"
     );
 
     let plans = plans(2, 1);
