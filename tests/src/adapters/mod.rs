@@ -14,17 +14,20 @@ mod flow_grpo;
 mod gcpo;
 mod grpo_d;
 mod gtpo;
+mod gui_critic_r1;
 mod hi_agent;
 mod knapsack_rl;
 mod m_grpo;
 mod off_policy_reinforce;
 mod open_rs;
+mod pta_grpo;
 mod rank_grpo;
 mod reg_grpo;
 mod relative;
 mod replies;
 mod seagent;
 mod seed_grpo;
+mod srpo;
 mod step_grpo;
 mod tempsamp_r1;
 mod tw_grpo;
@@ -33,6 +36,7 @@ mod unlikeliness;
 mod vade;
 mod vas;
 mod video_com;
+mod vlaa_thinker;
 
 mod gigpo;
 mod hrpo;
@@ -86,6 +90,10 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("p3o", p3o::run),
     ("aepo", aepo::run),
     ("grao", grao::run),
+    ("srpo", srpo::run),
+    ("vlaa-thinker", vlaa_thinker::run),
+    ("pta-grpo", pta_grpo::run),
+    ("gui-critic-r1", gui_critic_r1::run),
 ];
 
 /// The group-relative block with a mean and this deviation; a case may name the sample or the population one.

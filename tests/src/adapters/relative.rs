@@ -1,8 +1,10 @@
-//! Group-relative advantages as cases spell them: `std_ddof` and `eps`.
+//! Group-relative advantages as cases spell them: `std_ddof` or `std`, `eps` and `singleton`.
 
 use groupwise_advantage::{GroupRelative, GroupRelativeConfig};
 use groupwise_core::{Offsets, Spread};
+use serde_json::Value;
 
+use crate::nested::{like, offsets};
 use crate::{Fault, Fields};
 
 /// The deviation that `std_ddof` names; sample if it is absent.
@@ -24,4 +26,22 @@ pub(super) fn one_group(params: &Fields<'_>, eps: f64, rewards: &[f64]) -> Resul
     let groups = Offsets::from_lengths([rewards.len()]);
     let rewards: Vec<Option<f64>> = rewards.iter().copied().map(Some).collect();
     Ok(relative.advantages(groups.spans(), &rewards)?)
+}
+
+/// The block that `std`, `eps` and `singleton` name.
+pub(super) fn named_block(params: &Fields<'_>, eps: f64) -> Result<GroupRelative, Fault> {
+    let default = GroupRelativeConfig::default();
+    Ok(GroupRelative::new(GroupRelativeConfig {
+        spread: params.or("std", default.spread)?,
+        eps: params.or("eps", eps)?,
+        singleton: params.or("singleton", default.singleton)?,
+        ..default
+    })?)
+}
+
+/// Advantages of rewards in the nesting group > member of `template`.
+pub(super) fn nested(block: &GroupRelative, template: &Value, rewards: &[f64]) -> Result<Value, Fault> {
+    let rewards: Vec<Option<f64>> = rewards.iter().copied().map(Some).collect();
+    let a = block.advantages(offsets("rewards", template, 0)?.spans(), &rewards)?;
+    Ok(like(template, &a))
 }

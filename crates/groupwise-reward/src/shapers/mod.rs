@@ -8,6 +8,7 @@ mod mask_truncated;
 mod open_rs;
 mod outcome_ladder;
 mod overlong;
+mod pta_grpo;
 mod unlikeliness;
 
 pub use cosine_length::{Clamp, CosineLengthConfig, LengthUnit};
@@ -16,6 +17,7 @@ pub use mask_truncated::MaskTruncatedConfig;
 pub use open_rs::{OpenRsConfig, OpenRsWeights, closing_tag_format};
 pub use outcome_ladder::{OutcomeLadderConfig, check_format_score, main_reward, sub_reward};
 pub use overlong::{OverlongConfig, overlong_penalty};
+pub use pta_grpo::{PlanAdvantages, PlanCredit, PlanRewards, PtaGrpo, PtaGrpoConfig};
 pub use unlikeliness::{
     FilterUniform, RankBy, RankOffset, UnlikelinessConfig, answer_log_probability, unlikeliness_rewards,
 };

@@ -3,14 +3,19 @@
 use groupwise_core::{Score, StopReason, Trajectory, Verifier, registry};
 
 mod answer_recall;
+mod blocks;
 mod choice_set;
 mod digit_completion;
 mod environment;
 mod exact_match;
+mod gui_critic_r1;
 mod interval;
 mod manipulations;
+mod srpo;
+mod ton;
 mod uav_vl_r1;
 mod video_com;
+mod vlaa_thinker;
 
 pub use answer_recall::{AnswerPart, AnswerRecallConfig, answer_recall, normalize_answer};
 pub use choice_set::{ChoiceSetConfig, Credit, choice_set_reward, has_think_answer_format};
@@ -19,12 +24,18 @@ pub use digit_completion::{
 };
 pub use environment::EnvironmentConfig;
 pub use exact_match::{Case, ExactMatchConfig, Whitespace, exact_match};
+pub use gui_critic_r1::{GuiCriticR1Config, TaskRun, VerdictMetrics, efficiency_rate, verdict_metrics};
 pub use interval::interval_overlap;
 pub use manipulations::{
     BoxCorners, Evidence, HitShare, Manipulations, Unannotated, box_iou, parse_manipulations, step_share,
 };
+pub use srpo::{SrpoConfig, SrpoReward, SrpoVersion, TwoAnswers, length_bump};
+pub use ton::{AnswerPlace, SkipChoice, ThoughtDropout, TonConfig, skips_thought, ton_format};
 pub use uav_vl_r1::{UavVlR1Config, tagged_answer_matches, think_answer_format};
 pub use video_com::{AnswerGate, LetterRule, VideoComConfig, VideoComReward, option_matches};
+pub use vlaa_thinker::{
+    QuestionType, VlaaThinkerConfig, box_overlap, digit_matches, letter_matches, open_reward,
+};
 
 registry! {
     /// Every named verifier.
@@ -51,6 +62,14 @@ registry! {
         ChoiceSet = "choice-set": ChoiceSetConfig,
         /// How many of the reference's words the answer holds.
         AnswerRecall = "answer-recall": AnswerRecallConfig,
+        /// Two answers with a reflection between them.
+        Srpo = "srpo": SrpoConfig,
+        /// The right answer after a thought that may be empty.
+        Ton = "ton": TonConfig,
+        /// Number, letter, box or graded text, by the type of the question.
+        VlaaThinker = "vlaa-thinker": VlaaThinkerConfig,
+        /// Verdict on a proposed action and what is suggested instead.
+        GuiCriticR1 = "gui-critic-r1": GuiCriticR1Config,
     }
 }
 
@@ -106,9 +125,10 @@ mod tests {
 
     #[test]
     fn an_aborted_rollout_is_unscorable_for_every_verifier() {
-        let task = Task::new("t", "1,2:9,1", "3");
+        let mut task = Task::new("t", "1,2:9,1", "3");
+        task.columns.insert("suggestion".to_owned(), "tap".into());
         let aborted = testing::trajectory(&[("3", 1.0)], StopReason::Aborted);
-        let finished = ["3", "<answer>3</answer>"]
+        let finished = ["3", "<answer>3</answer>", "<score>3</score>"]
             .map(|reply| testing::trajectory(&[(reply, 1.0)], StopReason::EndToken));
         for name in VerifierSpec::NAMES {
             let verifier = VerifierSpec::named(name).unwrap().build(&()).unwrap();

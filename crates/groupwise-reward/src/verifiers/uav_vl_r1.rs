@@ -74,7 +74,8 @@ pub fn tagged_answer_matches(reply: &str, reference: &str) -> bool {
     first_block(reply, "answer").is_some_and(|answer| same_answer(answer, reference))
 }
 
-fn same_answer(a: &str, b: &str) -> bool {
+/// Equal as finite numbers, else as text without letter case.
+pub(super) fn same_answer(a: &str, b: &str) -> bool {
     let number = |text: &str| text.parse::<f64>().ok().filter(|x| x.is_finite());
     let (a, b) = (a.trim(), b.trim());
     match (number(a), number(b)) {
