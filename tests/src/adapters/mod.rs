@@ -23,8 +23,10 @@ mod rank_grpo;
 mod reg_grpo;
 mod relative;
 mod replies;
+mod scaf_grpo;
 mod seagent;
 mod seed_grpo;
+mod seele;
 mod step_grpo;
 mod tempsamp_r1;
 mod tw_grpo;
@@ -86,6 +88,8 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("p3o", p3o::run),
     ("aepo", aepo::run),
     ("grao", grao::run),
+    ("seele", seele::run),
+    ("scaf-grpo", scaf_grpo::run),
 ];
 
 /// The group-relative block with a mean and this deviation; a case may name the sample or the population one.
