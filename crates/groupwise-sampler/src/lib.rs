@@ -6,12 +6,13 @@
 //! | [`samplers`] | [`PromptSampler`](groupwise_core::PromptSampler) | `shuffled`, `uniform`, `vade`, `cures`, `vas` |
 //! | [`allocators`] | [`BudgetAllocator`](groupwise_core::BudgetAllocator) | `uniform`, `knapsack`, `square-root` |
 //! | [`filters`] | [`GroupFilter`](groupwise_core::GroupFilter) | `none`, `dynamic-sampling` |
-//! | [`scaffolds`] | [`Scaffold`](groupwise_core::Scaffold) | `plain` |
+//! | [`scaffolds`] | [`Scaffold`](groupwise_core::Scaffold) | `plain`, `seele` |
 //!
 //! The blocks they share: [`success`] (what is known of a prompt's success rate), [`score`] (how much a prompt
 //! of that rate can teach), [`topk`] and [`weighted`] (selection), [`diversity`] (how different the answers of a
 //! group are), [`apportion`] (splitting whole rollouts) and [`stages`] (which families of tasks a curriculum trains
-//! on now).
+//! on now); for hints [`item_response`], [`hint_length`] and [`hint_prefix`] (how much of a solution to show),
+//! [`hint_tiers`] and [`group_repair`] (hints for a group in which every member failed).
 //!
 //! Randomness comes from keys only, and every stateful part saves and loads all it remembers: a resumed run
 //! chooses what an uninterrupted one would have chosen, bit for bit.
@@ -21,6 +22,11 @@ pub mod apportion;
 pub mod difficulty;
 pub mod diversity;
 pub mod filters;
+pub mod group_repair;
+pub mod hint_length;
+pub mod hint_prefix;
+pub mod hint_tiers;
+pub mod item_response;
 mod power;
 pub mod quantile;
 pub mod samplers;

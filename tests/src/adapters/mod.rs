@@ -25,9 +25,11 @@ mod rank_grpo;
 mod reg_grpo;
 mod relative;
 mod replies;
+mod scaf_grpo;
 mod seagent;
 mod seed_grpo;
 mod srpo;
+mod seele;
 mod step_grpo;
 mod tempsamp_r1;
 mod tw_grpo;
@@ -94,6 +96,8 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("vlaa-thinker", vlaa_thinker::run),
     ("pta-grpo", pta_grpo::run),
     ("gui-critic-r1", gui_critic_r1::run),
+    ("seele", seele::run),
+    ("scaf-grpo", scaf_grpo::run),
 ];
 
 /// The group-relative block with a mean and this deviation; a case may name the sample or the population one.

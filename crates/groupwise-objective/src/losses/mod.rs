@@ -1,5 +1,5 @@
 //! Losses on other inputs than an update batch: value estimates, preference pairs, rejected actions, reference answers,
-//! auxiliary samples, weights per token, rollouts of turns.
+//! auxiliary samples, hint tokens, weights per token, rollouts of turns.
 
 mod dpo;
 mod repulsion;
@@ -9,6 +9,7 @@ mod value;
 
 mod aepo;
 mod grao;
+mod hint_imitation;
 mod likelihood;
 
 pub use dpo::{Dpo, DpoConfig, DpoEvaluation, PairLogps};
@@ -21,4 +22,5 @@ pub use aepo::{Aepo, AepoConfig, AepoMode, AepoPlan, AuxiliarySelection, Entropy
 pub use grao::{
     Grao, GraoAdvantages, GraoBatch, GraoConfig, GraoEvaluation, MissingReference, NormalizationPool, Texts,
 };
+pub use hint_imitation::{HintImitation, HintImitationConfig, hint_tokens};
 pub use likelihood::{LikelihoodEvaluation, weighted_likelihood};

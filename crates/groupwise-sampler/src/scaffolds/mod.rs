@@ -3,11 +3,14 @@
 use groupwise_core::{Scaffold, registry};
 
 pub mod plain;
+pub mod seele;
 
 registry! {
     /// Every scaffold, `[scaffold.<name>]` in a recipe.
     pub enum ScaffoldSpec => dyn Scaffold, () {
         /// The task as it is.
         Plain = "plain": plain::PlainConfig,
+        /// The beginning of the reference, as long as holds accuracy at a target.
+        Seele = "seele": seele::SeeleConfig,
     }
 }
