@@ -11,7 +11,8 @@
 //! The blocks they share: [`success`] (what is known of a prompt's success rate), [`score`] (how much a prompt
 //! of that rate can teach), [`topk`] and [`weighted`] (selection), [`diversity`] (how different the answers of a
 //! group are), [`apportion`] (splitting whole rollouts) and [`stages`] (which families of tasks a curriculum trains
-//! on now).
+//! on now), [`length_stages`] (stages by how long a task is), [`task_filter`] (which tasks are worth training on) and
+//! [`replay`] (past successes for groups that failed).
 //!
 //! Randomness comes from keys only, and every stateful part saves and loads all it remembers: a resumed run
 //! chooses what an uninterrupted one would have chosen, bit for bit.
@@ -21,13 +22,16 @@ pub mod apportion;
 pub mod difficulty;
 pub mod diversity;
 pub mod filters;
+pub mod length_stages;
 mod power;
 pub mod quantile;
+pub mod replay;
 pub mod samplers;
 pub mod scaffolds;
 pub mod score;
 pub mod stages;
 pub mod success;
+pub mod task_filter;
 pub mod topk;
 pub mod weighted;
 

@@ -4,6 +4,7 @@ use groupwise_core::{Score, StopReason, Trajectory, Verifier, registry};
 
 mod answer_recall;
 mod choice_set;
+mod craft_gui;
 mod digit_completion;
 mod environment;
 mod exact_match;
@@ -14,6 +15,7 @@ mod video_com;
 
 pub use answer_recall::{AnswerPart, AnswerRecallConfig, answer_recall, normalize_answer};
 pub use choice_set::{ChoiceSetConfig, Credit, choice_set_reward, has_think_answer_format};
+pub use craft_gui::CraftGuiConfig;
 pub use digit_completion::{
     DigitCompletionConfig, EndMark, digit_completion_rewards, digit_completion_target,
 };
@@ -51,6 +53,8 @@ registry! {
         ChoiceSet = "choice-set": ChoiceSetConfig,
         /// How many of the reference's words the answer holds.
         AnswerRecall = "answer-recall": AnswerRecallConfig,
+        /// Graded credit for an action on a screen, or for an answer about it.
+        CraftGui = "craft-gui": CraftGuiConfig,
     }
 }
 
