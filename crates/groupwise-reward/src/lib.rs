@@ -7,7 +7,9 @@
 //!
 //! The arithmetic of each part is also a public function of plain values, for use without the seam.
 
+pub mod interface_action;
 pub mod length_curriculum;
+pub mod outcome_format;
 pub mod ranking;
 mod route;
 pub mod screen_action;

@@ -89,6 +89,40 @@ pub fn equal_parts(n: usize, total: u32) -> Vec<u32> {
     (0..n).map(|i| share + u32::from(i < rest as usize)).collect()
 }
 
+/// Splits `total` into whole parts proportional to whole `counts`, by largest remainder, without rounding.
+///
+/// # Formula
+/// As [`largest_remainder`], with quotas `total * m_i / sum(m)` as fractions of integers: equal remainders are equal
+/// here, so that a tie goes to the lower index and not to what rounding favours.
+///
+/// # Edge cases
+/// A count of 0 gets nothing.  The parts sum to `total`.
+///
+/// # Errors
+/// No count above 0.
+///
+/// # Example
+/// ```
+/// use groupwise_sampler::apportion::by_counts;
+/// assert_eq!(by_counts(&[5, 3, 3], 10)?, [4, 3, 3]);
+/// # Ok::<(), groupwise_core::DataError>(())
+/// ```
+pub fn by_counts(counts: &[usize], total: u64) -> Result<Vec<u64>, DataError> {
+    let sum: u128 = counts.iter().map(|m| *m as u128).sum();
+    if sum == 0 {
+        return Err(DataError::value("counts", "hold none above 0"));
+    }
+    let product = |i: usize| u128::from(total) * counts[i] as u128;
+    let mut parts: Vec<u64> = (0..counts.len()).map(|i| (product(i) / sum) as u64).collect();
+    let missing = total - parts.iter().sum::<u64>();
+    let mut order: Vec<usize> = (0..counts.len()).collect();
+    order.sort_by_key(|i| std::cmp::Reverse(product(*i) % sum));
+    for i in order.into_iter().take(missing as usize) {
+        parts[i] += 1;
+    }
+    Ok(parts)
+}
+
 /// Gives `amount` more to those `members` whose count is below `cap`, as equally as can be; returns what found
 /// no place.
 ///
@@ -140,6 +174,26 @@ mod tests {
     }
 
     #[test]
+    fn equal_remainders_go_to_the_lower_index_and_zero_counts_get_nothing() {
+        // Quotas 2.5 and 7.5; 0, 3.5 and 3.5; three thirds of 7.
+        assert_eq!(by_counts(&[1, 3], 10), Ok(vec![3, 7]));
+        assert_eq!(by_counts(&[3, 1], 10), Ok(vec![8, 2]));
+        assert_eq!(by_counts(&[0, 2, 2], 7), Ok(vec![0, 4, 3]));
+        assert_eq!(by_counts(&[1, 1, 1], 8), Ok(vec![3, 3, 2]));
+        assert_eq!(by_counts(&[2, 1], 0), Ok(vec![0, 0]));
+        assert_eq!(
+            by_counts(&[usize::MAX, usize::MAX], u64::MAX),
+            Ok(vec![1 << 63, (1 << 63) - 1])
+        );
+        for counts in [&[][..], &[0, 0]] {
+            assert_eq!(
+                by_counts(counts, 3).unwrap_err().to_string(),
+                "counts: hold none above 0"
+            );
+        }
+    }
+
+    #[test]
     fn spread_repeats_until_spent_or_full() {
         let mut counts = [2, 9, 2, 7];
         assert_eq!(spread(&mut counts, &[1, 2, 3], 10, 8), 0);
@@ -162,6 +216,25 @@ mod tests {
             for (part, weight) in parts.iter().zip(&weights) {
                 let quota = if sum > 0.0 { f64::from(total) * weight / sum } else { f64::from(total) / weights.len() as f64 };
                 prop_assert!((f64::from(*part) - quota).abs() < 1.0 + 1e-6);
+            }
+        }
+
+        #[test]
+        fn whole_parts_of_counts_sum_to_the_total_and_keep_the_quota(
+            counts in prop::collection::vec(0usize..50, 1..12), total in 0u64..500,
+        ) {
+            prop_assume!(counts.iter().any(|m| *m > 0));
+            let (parts, sum) = (by_counts(&counts, total)?, counts.iter().sum::<usize>() as u64);
+            prop_assert_eq!(parts.iter().sum::<u64>(), total);
+            let remainder = |i: usize| total * counts[i] as u64 % sum;
+            let got_more = |i: usize| parts[i] - total * counts[i] as u64 / sum;
+            for i in 0..counts.len() {
+                prop_assert!(got_more(i) == 0 || (got_more(i) == 1 && remainder(i) > 0));
+                for j in 0..i {
+                    // Who has the larger remainder, or the same and stands first, is served first.
+                    let (first, second) = if remainder(i) > remainder(j) { (i, j) } else { (j, i) };
+                    prop_assert!(got_more(first) >= got_more(second));
+                }
             }
         }
 

@@ -13,6 +13,8 @@
 //! group are), [`apportion`] (splitting whole rollouts) and [`stages`] (which families of tasks a curriculum trains
 //! on now); for hints [`item_response`], [`hint_length`] and [`hint_prefix`] (how much of a solution to show),
 //! [`hint_tiers`] and [`group_repair`] (hints for a group in which every member failed).
+//! on now), [`length_stages`] (stages by how long a task is), [`task_filter`] (which tasks are worth training on) and
+//! [`replay`] (past successes for groups that failed).
 //!
 //! Randomness comes from keys only, and every stateful part saves and loads all it remembers: a resumed run
 //! chooses what an uninterrupted one would have chosen, bit for bit.
@@ -27,13 +29,16 @@ pub mod hint_length;
 pub mod hint_prefix;
 pub mod hint_tiers;
 pub mod item_response;
+pub mod length_stages;
 mod power;
 pub mod quantile;
+pub mod replay;
 pub mod samplers;
 pub mod scaffolds;
 pub mod score;
 pub mod stages;
 pub mod success;
+pub mod task_filter;
 pub mod topk;
 pub mod weighted;
 

@@ -13,15 +13,20 @@ pub enum StageMode {
     #[default]
     Replace,
     /// The stage's and those of all earlier ones.
+    #[serde(alias = "accumulate")]
     Cumulative,
     /// All of them, whatever the stage: the baseline without a curriculum.
+    #[serde(alias = "mixed")]
     Joint,
+    /// The stage's own, with the last stage first: the control of a curriculum.
+    Reverse,
 }
 
 /// Families of every stage.
 ///
 /// # Formula
-/// Active at stage k: `replace` F_k; `cumulative` F_0 + .. + F_k; `joint` F_0 + .. + F_(K-1); in order, each family once.
+/// Active at stage k: `replace` F_k; `cumulative` F_0 + .. + F_k; `joint` F_0 + .. + F_(K-1); `reverse` F_(K-1-k); in
+/// order, each family once.
 ///
 /// # Example
 /// ```
@@ -71,6 +76,7 @@ impl Stages {
             StageMode::Replace => stage..=stage,
             StageMode::Cumulative => 0..=stage,
             StageMode::Joint => 0..=last,
+            StageMode::Reverse => last - stage..=last - stage,
         };
         let mut active: Vec<&str> = Vec::new();
         for family in self.families[range].iter().flatten() {
@@ -280,7 +286,12 @@ mod tests {
         Stages::new(owned, mode).unwrap()
     }
 
-    const MODES: [StageMode; 3] = [StageMode::Replace, StageMode::Cumulative, StageMode::Joint];
+    const MODES: [StageMode; 4] = [
+        StageMode::Replace,
+        StageMode::Cumulative,
+        StageMode::Joint,
+        StageMode::Reverse,
+    ];
 
     fn boundaries() -> impl Strategy<Value = Vec<u64>> {
         prop::collection::btree_set(0u64..50, 0..5).prop_map(|set| set.into_iter().collect())
@@ -314,6 +325,8 @@ mod tests {
             prop_assert_eq!(joint.active(a).len(), boundaries.len() + 1);
             let replace = schedule(&boundaries, StageMode::Replace);
             prop_assert_eq!(replace.active(a), [format!("f{}", replace.stage(a))]);
+            let reverse = schedule(&boundaries, StageMode::Reverse);
+            prop_assert_eq!(reverse.active(a), [format!("f{}", boundaries.len() - reverse.stage(a))]);
         }
 
         #[test]
@@ -354,6 +367,7 @@ mod tests {
             let stages = stages(&[&["a", "b"], &["b", "c"]], mode);
             let expected: &[&str] = match mode {
                 StageMode::Replace => &["b", "c"],
+                StageMode::Reverse => &["a", "b"],
                 _ => &["a", "b", "c"],
             };
             assert_eq!(stages.active(1), expected);

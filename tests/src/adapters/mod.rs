@@ -5,7 +5,9 @@
 //! parameters, so that a case which sets an unknown one fails instead of passing by luck.
 
 mod answers;
+mod arpo_replay;
 mod baselines;
+mod craft_gui;
 mod cures;
 mod curriculum_length;
 mod disco;
@@ -98,6 +100,8 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("gui-critic-r1", gui_critic_r1::run),
     ("seele", seele::run),
     ("scaf-grpo", scaf_grpo::run),
+    ("arpo-replay", arpo_replay::run),
+    ("craft-gui", craft_gui::run),
 ];
 
 /// The group-relative block with a mean and this deviation; a case may name the sample or the population one.

@@ -5,6 +5,7 @@ use groupwise_core::{Score, StopReason, Trajectory, Verifier, registry};
 mod answer_recall;
 mod blocks;
 mod choice_set;
+mod craft_gui;
 mod digit_completion;
 mod environment;
 mod exact_match;
@@ -19,6 +20,7 @@ mod vlaa_thinker;
 
 pub use answer_recall::{AnswerPart, AnswerRecallConfig, answer_recall, normalize_answer};
 pub use choice_set::{ChoiceSetConfig, Credit, choice_set_reward, has_think_answer_format};
+pub use craft_gui::CraftGuiConfig;
 pub use digit_completion::{
     DigitCompletionConfig, EndMark, digit_completion_rewards, digit_completion_target,
 };
@@ -70,6 +72,8 @@ registry! {
         VlaaThinker = "vlaa-thinker": VlaaThinkerConfig,
         /// Verdict on a proposed action and what is suggested instead.
         GuiCriticR1 = "gui-critic-r1": GuiCriticR1Config,
+        /// Graded credit for an action on a screen, or for an answer about it.
+        CraftGui = "craft-gui": CraftGuiConfig,
     }
 }
 

@@ -1,4 +1,7 @@
 //! Prompt samplers: which tasks the next batch holds.
+//!
+//! [`staged`] has no name in a recipe: it needs the length of every task and of the run, which [`SamplerContext`] does
+//! not carry.  Build it with [`staged::StagedSampler::new`].
 
 use groupwise_core::registry;
 use serde::{Deserialize, Serialize};
@@ -7,6 +10,7 @@ use groupwise_core::PromptSampler;
 
 pub mod cures;
 pub mod shuffled;
+pub mod staged;
 pub mod uniform;
 pub mod vade;
 pub mod vas;

@@ -66,7 +66,8 @@ impl PromptSampler for Shuffled {
             if self.memory.remaining.is_empty() {
                 let missing = n - batch.len();
                 let earlier: &[usize] = if n <= self.n_tasks { &batch } else { &[] };
-                self.memory.remaining = new_epoch(self.n_tasks, seed, self.memory.epoch, earlier, missing);
+                let key = epoch_key(seed, self.memory.epoch);
+                self.memory.remaining = new_epoch(self.n_tasks, key, earlier, missing);
                 self.memory.epoch += 1;
             }
             let taken = self.memory.remaining.len().min(n - batch.len());
@@ -106,14 +107,16 @@ impl PromptSampler for Shuffled {
     }
 }
 
+/// Key of the permutation of an epoch.
+pub(super) fn epoch_key(seed: u64, epoch: u64) -> Key {
+    Key::new(seed, Stream::Sampler).named("epoch", epoch)
+}
+
 /// Order of an epoch.  Its first `missing` places complete a batch that holds `earlier`: those tasks move behind
 /// them, in their own order.
-fn new_epoch(n_tasks: usize, seed: u64, epoch: u64, earlier: &[usize], missing: usize) -> Vec<usize> {
+pub(super) fn new_epoch(n_tasks: usize, key: Key, earlier: &[usize], missing: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..n_tasks).collect();
-    Key::new(seed, Stream::Sampler)
-        .named("epoch", epoch)
-        .rng()
-        .shuffle(&mut order);
+    key.rng().shuffle(&mut order);
     if earlier.is_empty() {
         return order;
     }
