@@ -9,6 +9,8 @@ mod environment;
 mod exact_match;
 mod interval;
 mod manipulations;
+mod sari;
+mod temporal_r1;
 mod uav_vl_r1;
 mod video_com;
 
@@ -22,6 +24,11 @@ pub use exact_match::{Case, ExactMatchConfig, Whitespace, exact_match};
 pub use interval::interval_overlap;
 pub use manipulations::{
     BoxCorners, Evidence, HitShare, Manipulations, Unannotated, box_iou, parse_manipulations, step_share,
+};
+pub use sari::{Layout, SariConfig, sari_reward};
+pub use temporal_r1::{
+    TemporalR1Config, choice_accuracy, choice_format, grounding_accuracy, grounding_format,
+    parse_time_interval,
 };
 pub use uav_vl_r1::{UavVlR1Config, tagged_answer_matches, think_answer_format};
 pub use video_com::{AnswerGate, LetterRule, VideoComConfig, VideoComReward, option_matches};
@@ -51,6 +58,10 @@ registry! {
         ChoiceSet = "choice-set": ChoiceSetConfig,
         /// How many of the reference's words the answer holds.
         AnswerRecall = "answer-recall": AnswerRecallConfig,
+        /// A thought of four named parts, and the right answer.
+        Sari = "sari": SariConfig,
+        /// Overlap of time intervals, or the right choice, beside the format.
+        TemporalR1 = "temporal-r1": TemporalR1Config,
     }
 }
 
@@ -108,7 +119,7 @@ mod tests {
     fn an_aborted_rollout_is_unscorable_for_every_verifier() {
         let task = Task::new("t", "1,2:9,1", "3");
         let aborted = testing::trajectory(&[("3", 1.0)], StopReason::Aborted);
-        let finished = ["3", "<answer>3</answer>"]
+        let finished = ["3", "<answer>3</answer>", "<think></think><answer>3</answer>"]
             .map(|reply| testing::trajectory(&[(reply, 1.0)], StopReason::EndToken));
         for name in VerifierSpec::NAMES {
             let verifier = VerifierSpec::named(name).unwrap().build(&()).unwrap();
