@@ -4,6 +4,7 @@
 //! lines here.  Read every parameter the specification names with its default there, then `finish` the
 //! parameters, so that a case which sets an unknown one fails instead of passing by luck.
 
+mod action_grouping;
 mod answers;
 mod baselines;
 mod cures;
@@ -23,9 +24,11 @@ mod rank_grpo;
 mod reg_grpo;
 mod relative;
 mod replies;
+mod sari;
 mod seagent;
 mod seed_grpo;
 mod step_grpo;
+mod temporal_r1;
 mod tempsamp_r1;
 mod tw_grpo;
 mod uav_vl_r1;
@@ -86,6 +89,9 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("p3o", p3o::run),
     ("aepo", aepo::run),
     ("grao", grao::run),
+    ("sari", sari::run),
+    ("temporal-r1", temporal_r1::run),
+    ("action-grouping", action_grouping::run),
 ];
 
 /// The group-relative block with a mean and this deviation; a case may name the sample or the population one.
