@@ -190,7 +190,10 @@ fn unusable_rewards_and_parameters_are_refused() {
         "selection: the rewards of none of 2 tasks vary enough, so none is kept"
     );
     assert_eq!(
-        refused(&[mixed.clone()], rule(RewardKind::Discrete, -0.1, None)),
+        refused(
+            std::slice::from_ref(&mixed),
+            rule(RewardKind::Discrete, -0.1, None)
+        ),
         "selection: `std_min` = -0.1: must be a finite number >= 0"
     );
     assert_eq!(

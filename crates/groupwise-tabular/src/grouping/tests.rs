@@ -307,7 +307,7 @@ fn bad_processes_are_refused() {
         "process: has 2 states and 0 actions, and needs one of each"
     );
     assert_eq!(
-        refused(&[good.clone()], &[]),
+        refused(std::slice::from_ref(&good), &[]),
         "process: has 0 states and 1 actions, and needs one of each"
     );
     assert_eq!(
@@ -333,7 +333,7 @@ fn bad_processes_are_refused() {
         "`transition of action 0` has 1 entries, expected 2"
     );
     assert_eq!(
-        refused(&[good.clone()], &[vec![0.0], vec![]]),
+        refused(std::slice::from_ref(&good), &[vec![0.0], vec![]]),
         "`reward of state 1` has 0 entries, expected 1"
     );
     assert_eq!(
@@ -359,7 +359,7 @@ fn bad_groupings_policies_and_parameters_are_refused() {
     );
     assert_eq!(
         analysis(0.9, 1)
-            .choose(&mdp, &[two.clone()])
+            .choose(&mdp, std::slice::from_ref(&two))
             .unwrap_err()
             .to_string(),
         short
