@@ -1,6 +1,7 @@
 //! A resumed sampler equals an uninterrupted one, bit for bit, whatever the interleaving.
 #![expect(clippy::unwrap_used, reason = "a test stops where its data are wrong")]
 
+use groupwise_core::seams::Surveyed;
 use groupwise_core::{GroupOutcome, Key, PromptSampler, Stream};
 use groupwise_sampler::{SamplerContext, SamplerSpec};
 use proptest::prelude::*;
@@ -38,16 +39,20 @@ enum Action {
     Next(usize),
     /// A step ends with these results per task.
     Observe(Vec<(usize, Vec<Option<f64>>)>),
+    /// The rollouts of every task that a sampler may ask for.
+    Survey(Vec<Vec<Option<f64>>>),
     /// Killed and resumed from a checkpoint that went through text.
     Restart,
 }
 
 fn actions() -> impl Strategy<Value = Vec<Action>> {
     let reward = prop_oneof![3 => Just(Some(0.0)), 3 => Just(Some(1.0)), 1 => (0.0..=1.0f64).prop_map(Some), 1 => Just(None)];
-    let group = (0..N_TASKS, prop::collection::vec(reward, 0..5));
+    let group = (0..N_TASKS, prop::collection::vec(reward.clone(), 0..5));
+    let pool = prop::collection::vec(prop::collection::vec(reward, 0..5), N_TASKS);
     let action = prop_oneof![
         4 => (0usize..12).prop_map(Action::Next),
         3 => prop::collection::vec(group, 0..4).prop_map(Action::Observe),
+        1 => pool.prop_map(Action::Survey),
         2 => Just(Action::Restart),
     ];
     prop::collection::vec(action, 1..40)
@@ -62,6 +67,15 @@ fn outcomes(groups: &[(usize, Vec<Option<f64>>)]) -> Vec<GroupOutcome> {
     groups.iter().map(outcome).collect()
 }
 
+fn surveyed(scores: &[Vec<Option<f64>>]) -> Vec<Surveyed> {
+    let groups: Vec<_> = scores.iter().cloned().enumerate().collect();
+    let with_tokens = |outcome: GroupOutcome| Surveyed {
+        completions: vec![vec![0]; outcome.rewards.len()],
+        outcome,
+    };
+    outcomes(&groups).into_iter().map(with_tokens).collect()
+}
+
 proptest! {
     #[test]
     fn resumed_sampler_equals_an_uninterrupted_one(actions in actions(), seed in 0u64..1_000) {
@@ -73,13 +87,18 @@ proptest! {
                     Action::Next(n) => {
                         calls += 1;
                         let key = Key::new(seed, Stream::Sampler).step(step).named("batch", calls);
-                        prop_assert_eq!(whole.next(*n, key).unwrap(), resumed.next(*n, key).unwrap());
+                        // A sampler that waits for its survey, or whose order is used up, refuses; so must the other.
+                        prop_assert_eq!(whole.next(*n, key), resumed.next(*n, key));
                     }
                     Action::Observe(groups) => {
                         step += 1;
                         let outcomes = outcomes(groups);
                         whole.observe(step, &outcomes).unwrap();
                         resumed.observe(step, &outcomes).unwrap();
+                    }
+                    Action::Survey(scores) => {
+                        let results = surveyed(scores);
+                        prop_assert_eq!(whole.observe_survey(1, &results), resumed.observe_survey(1, &results));
                     }
                     Action::Restart => {
                         let text = serde_json::to_string(&resumed.save()).unwrap();

@@ -5,9 +5,11 @@
 //! [`World::exact_success`](groupwise_core::World::exact_success) the success probability itself.  So the whole
 //! pipeline can be tested in milliseconds, and an estimator's bias and variance can be told from the noise.
 //!
-//! [`pair`] makes a [`TabularPolicy`] and a [`TabularLearner`] that share one table.
+//! [`pair`] makes a [`TabularPolicy`] and a [`TabularLearner`] that share one table.  [`grouping`] analyses known
+//! decision processes: what is lost and what is saved when many actions are played as few groups.
 
 mod checkpoint;
+pub mod grouping;
 mod learner;
 mod policy;
 mod table;

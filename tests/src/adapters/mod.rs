@@ -4,6 +4,7 @@
 //! lines here.  Read every parameter the specification names with its default there, then `finish` the
 //! parameters, so that a case which sets an unknown one fails instead of passing by luck.
 
+mod action_grouping;
 mod answers;
 mod arpo_replay;
 mod baselines;
@@ -28,11 +29,13 @@ mod reg_grpo;
 mod relative;
 mod replies;
 mod scaf_grpo;
+mod sari;
 mod seagent;
 mod seed_grpo;
 mod srpo;
 mod seele;
 mod step_grpo;
+mod temporal_r1;
 mod tempsamp_r1;
 mod tw_grpo;
 mod uav_vl_r1;
@@ -102,6 +105,9 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("scaf-grpo", scaf_grpo::run),
     ("arpo-replay", arpo_replay::run),
     ("craft-gui", craft_gui::run),
+    ("sari", sari::run),
+    ("temporal-r1", temporal_r1::run),
+    ("action-grouping", action_grouping::run),
 ];
 
 /// The group-relative block with a mean and this deviation; a case may name the sample or the population one.

@@ -14,6 +14,8 @@ mod interval;
 mod manipulations;
 mod srpo;
 mod ton;
+mod sari;
+mod temporal_r1;
 mod uav_vl_r1;
 mod video_com;
 mod vlaa_thinker;
@@ -33,6 +35,11 @@ pub use manipulations::{
 };
 pub use srpo::{SrpoConfig, SrpoReward, SrpoVersion, TwoAnswers, length_bump};
 pub use ton::{AnswerPlace, SkipChoice, ThoughtDropout, TonConfig, skips_thought, ton_format};
+pub use sari::{Layout, SariConfig, sari_reward};
+pub use temporal_r1::{
+    TemporalR1Config, choice_accuracy, choice_format, grounding_accuracy, grounding_format,
+    parse_time_interval,
+};
 pub use uav_vl_r1::{UavVlR1Config, tagged_answer_matches, think_answer_format};
 pub use video_com::{AnswerGate, LetterRule, VideoComConfig, VideoComReward, option_matches};
 pub use vlaa_thinker::{
@@ -74,6 +81,10 @@ registry! {
         GuiCriticR1 = "gui-critic-r1": GuiCriticR1Config,
         /// Graded credit for an action on a screen, or for an answer about it.
         CraftGui = "craft-gui": CraftGuiConfig,
+        /// A thought of four named parts, and the right answer.
+        Sari = "sari": SariConfig,
+        /// Overlap of time intervals, or the right choice, beside the format.
+        TemporalR1 = "temporal-r1": TemporalR1Config,
     }
 }
 
@@ -133,6 +144,7 @@ mod tests {
         task.columns.insert("suggestion".to_owned(), "tap".into());
         let aborted = testing::trajectory(&[("3", 1.0)], StopReason::Aborted);
         let finished = ["3", "<answer>3</answer>", "<score>3</score>"]
+        let finished = ["3", "<answer>3</answer>", "<think></think><answer>3</answer>"]
             .map(|reply| testing::trajectory(&[(reply, 1.0)], StopReason::EndToken));
         for name in VerifierSpec::NAMES {
             let verifier = VerifierSpec::named(name).unwrap().build(&()).unwrap();

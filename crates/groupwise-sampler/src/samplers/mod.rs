@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use groupwise_core::PromptSampler;
 
 pub mod cures;
+pub mod sari;
 pub mod shuffled;
 pub mod staged;
+pub mod temporal_r1;
 pub mod uniform;
 pub mod vade;
 pub mod vas;
@@ -37,6 +39,10 @@ registry! {
         Cures = "cures": cures::CuresConfig,
         /// Part of the batch in proportion to variance and diversity, the rest uniform.
         Vas = "vas": vas::VasConfig,
+        /// One pass from easy to hard.
+        Sari = "sari": sari::SariConfig,
+        /// Shuffled epochs over the tasks whose rewards vary at the start.
+        TemporalR1 = "temporal-r1": temporal_r1::TemporalR1Config,
     }
 }
 
