@@ -7,6 +7,7 @@
 //!
 //! The arithmetic of each part is also a public function of plain values, for use without the seam.
 
+pub mod combine;
 pub mod length_curriculum;
 pub mod ranking;
 mod route;

@@ -6,10 +6,12 @@
 
 mod answers;
 mod baselines;
+mod conciser;
 mod cures;
 mod curriculum_length;
 mod disco;
 mod dr_irl;
+mod e_grpo;
 mod flow_grpo;
 mod gcpo;
 mod grpo_d;
@@ -17,8 +19,10 @@ mod gtpo;
 mod hi_agent;
 mod knapsack_rl;
 mod m_grpo;
+mod multi_objective_grpo;
 mod off_policy_reinforce;
 mod open_rs;
+mod otc_po;
 mod rank_grpo;
 mod reg_grpo;
 mod relative;
@@ -86,6 +90,10 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("p3o", p3o::run),
     ("aepo", aepo::run),
     ("grao", grao::run),
+    ("otc-po", otc_po::run),
+    ("e-grpo", e_grpo::run),
+    ("conciser", conciser::run),
+    ("multi-objective-grpo", multi_objective_grpo::run),
 ];
 
 /// The group-relative block with a mean and this deviation; a case may name the sample or the population one.

@@ -1,4 +1,4 @@
-//! Group-relative advantages as cases spell them: `std_ddof` and `eps`.
+//! Group-relative advantages as cases spell them: `std_ddof` or `std`, and `eps`.
 
 use groupwise_advantage::{GroupRelative, GroupRelativeConfig};
 use groupwise_core::{Offsets, Spread};
@@ -24,4 +24,15 @@ pub(super) fn one_group(params: &Fields<'_>, eps: f64, rewards: &[f64]) -> Resul
     let groups = Offsets::from_lengths([rewards.len()]);
     let rewards: Vec<Option<f64>> = rewards.iter().copied().map(Some).collect();
     Ok(relative.advantages(groups.spans(), &rewards)?)
+}
+
+/// The block with the `std`, `eps` and `singleton` of the parameters.
+pub(super) fn group_relative(params: &Fields<'_>) -> Result<GroupRelative, Fault> {
+    let default = GroupRelativeConfig::default();
+    Ok(GroupRelative::new(GroupRelativeConfig {
+        spread: params.or("std", default.spread)?,
+        eps: params.or("eps", default.eps)?,
+        singleton: params.or("singleton", default.singleton)?,
+        ..default
+    })?)
 }
