@@ -137,7 +137,14 @@ fn the_worked_example() {
     ];
     let otc = of(OtcVariant::Grpo, 1.0);
     let shaped = otc.shape_group(&group, None).expect("data");
-    let expected = [1.0, 0.8660254, 0.0, 0.9510565, 0.7071068, 1.0];
+    let expected = [
+        1.0,
+        0.8660254,
+        0.0,
+        0.9510565,
+        std::f64::consts::FRAC_1_SQRT_2,
+        1.0,
+    ];
     for (w, e) in shaped.weights.iter().zip(expected) {
         assert!((w - e).abs() < 1e-7, "{w}");
     }
