@@ -8,6 +8,7 @@
 //! The arithmetic of each part is also a public function of plain values, for use without the seam.
 
 pub mod interface_action;
+pub mod combine;
 pub mod length_curriculum;
 pub mod outcome_format;
 pub mod ranking;

@@ -9,10 +9,12 @@ mod answers;
 mod arpo_replay;
 mod baselines;
 mod craft_gui;
+mod conciser;
 mod cures;
 mod curriculum_length;
 mod disco;
 mod dr_irl;
+mod e_grpo;
 mod flow_grpo;
 mod gcpo;
 mod grpo_d;
@@ -21,9 +23,11 @@ mod gui_critic_r1;
 mod hi_agent;
 mod knapsack_rl;
 mod m_grpo;
+mod multi_objective_grpo;
 mod off_policy_reinforce;
 mod open_rs;
 mod pta_grpo;
+mod otc_po;
 mod rank_grpo;
 mod reg_grpo;
 mod relative;
@@ -108,6 +112,10 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("sari", sari::run),
     ("temporal-r1", temporal_r1::run),
     ("action-grouping", action_grouping::run),
+    ("otc-po", otc_po::run),
+    ("e-grpo", e_grpo::run),
+    ("conciser", conciser::run),
+    ("multi-objective-grpo", multi_objective_grpo::run),
 ];
 
 /// The group-relative block with a mean and this deviation; a case may name the sample or the population one.

@@ -28,6 +28,11 @@ pub(super) fn one_group(params: &Fields<'_>, eps: f64, rewards: &[f64]) -> Resul
     Ok(relative.advantages(groups.spans(), &rewards)?)
 }
 
+/// The block that `std`, `eps` and `singleton` name, with the default `eps` of group statistics.
+pub(super) fn group_relative(params: &Fields<'_>) -> Result<GroupRelative, Fault> {
+    named_block(params, GroupRelativeConfig::default().eps)
+}
+
 /// The block that `std`, `eps` and `singleton` name.
 pub(super) fn named_block(params: &Fields<'_>, eps: f64) -> Result<GroupRelative, Fault> {
     let default = GroupRelativeConfig::default();

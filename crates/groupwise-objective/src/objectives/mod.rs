@@ -21,10 +21,12 @@
 //! | `off-policy-reinforce`, [`rec`]'s rows | token or sequence, frozen | masked, weighted `-A logp` | any | k2 |
 //! | `pairwise` | sequence log-ratio | squared differences of `A - tau x` | groups | - |
 //! | `p3o` | pairs of whole trajectories | clip 0.2 of the log-ratio of a pair | mean over pairs, over groups | k1, 0.1, off the reward |
+//! | `conciser` | token | clip 0.2 / 0.28, entropy bonus | `token-mean` | off |
 //! | `llds` | as its base | as its base, plus a one-sided likelihood penalty | as its base | as its base |
 
 mod answers;
 pub mod cispo;
+pub mod conciser;
 pub mod dapo;
 pub mod dialect;
 pub mod disco;
@@ -50,6 +52,7 @@ pub mod llds;
 pub mod p3o;
 
 pub use cispo::CispoConfig;
+pub use conciser::ConciserConfig;
 pub use dapo::DapoConfig;
 pub use dialect::DialectConfig;
 pub use disco::{DiscoBConfig, DiscoConfig, Negatives, Penalty, Score, answer_score, contrast};
@@ -145,6 +148,8 @@ registry! {
         Llds = "llds": LldsConfig,
         /// P3O.
         P3o = "p3o": P3oConfig,
+        /// ConciseR.
+        Conciser = "conciser": ConciserConfig,
     }
 }
 

@@ -7,6 +7,7 @@ use groupwise_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::accuracy::accuracies;
 use super::check_group;
 
 const NAME: &str = "gcpo";
@@ -240,37 +241,6 @@ impl Gcpo {
             Contrast::Open
         }
     }
-
-    /// The component that is the accuracy.
-    fn accuracies<'a>(&self, rewards: &'a GroupRewards) -> Result<&'a [Option<f64>], DataError> {
-        let names = || {
-            rewards
-                .components
-                .keys()
-                .map(String::as_str)
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        let found = match (&self.config.accuracy, rewards.components.len()) {
-            (Some(name), _) => rewards.components.get(name),
-            (None, 1) => rewards.components.values().next(),
-            (None, _) => {
-                return Err(DataError::value(
-                    "components",
-                    format!("`accuracy` must name one of: {}", names()),
-                ));
-            }
-        };
-        found.map(Vec::as_slice).ok_or_else(|| {
-            DataError::value(
-                format!(
-                    "component `{}`",
-                    self.config.accuracy.as_deref().unwrap_or_default()
-                ),
-                format!("is not there, but: {}", names()),
-            )
-        })
-    }
 }
 
 impl RewardShaper for Gcpo {
@@ -288,8 +258,7 @@ impl RewardShaper for Gcpo {
                 "is already there: the reward would count twice",
             ));
         }
-        let accuracies = self.accuracies(rewards)?;
-        DataError::check_len("accuracies", accuracies.len(), members.len())?;
+        let accuracies = accuracies(rewards, self.config.accuracy.as_deref())?;
         let group: Vec<GcpoMember> = members
             .iter()
             .zip(accuracies.iter().zip(&rewards.rewards))

@@ -2,19 +2,33 @@
 
 use groupwise_core::{DataError, GroupRewards, RewardShaper, Trajectory, registry};
 
+mod accuracy;
+mod conciser;
 mod cosine_length;
+mod e_grpo;
 mod gcpo;
 mod mask_truncated;
+mod multi_objective_grpo;
 mod open_rs;
+mod otc_po;
 mod outcome_ladder;
 mod overlong;
 mod pta_grpo;
 mod unlikeliness;
 
+pub use conciser::{Conciser, ConciserConfig, ConciserShaped, MixedGroups, all_correct};
 pub use cosine_length::{Clamp, CosineLengthConfig, LengthUnit};
+pub use e_grpo::{
+    EGrpo, EGrpoConfig, EGrpoMember, EGrpoShaped, EGrpoStatus, EntityMatches, entity_matches,
+    group_normalized_bonus, thoughts,
+};
 pub use gcpo::{AuxiliaryReward, Contrast, Gcpo, GcpoConfig, GcpoMember, GcpoShaped};
 pub use mask_truncated::MaskTruncatedConfig;
+pub use multi_objective_grpo::{
+    LabelRegression, LabelScale, MultiObjective, MultiObjectiveGrpoConfig, label_regression,
+};
 pub use open_rs::{OpenRsConfig, OpenRsWeights, closing_tag_format};
+pub use otc_po::{OtcMember, OtcPo, OtcPoConfig, OtcShaped, OtcVariant, tool_productivity};
 pub use outcome_ladder::{OutcomeLadderConfig, check_format_score, main_reward, sub_reward};
 pub use overlong::{OverlongConfig, overlong_penalty};
 pub use pta_grpo::{PlanAdvantages, PlanCredit, PlanRewards, PtaGrpo, PtaGrpoConfig};
@@ -47,6 +61,14 @@ registry! {
         Gcpo = "gcpo": GcpoConfig,
         /// Rewards of a main agent and of the sub-agents it called.
         OutcomeLadder = "outcome-ladder": OutcomeLadderConfig,
+        /// Right answers count less the more tool calls beyond the fewest that sufficed.
+        OtcPo = "otc-po": OtcPoConfig,
+        /// Wrong answers earn a little by the entities named in thoughts.
+        EGrpo = "e-grpo": EGrpoConfig,
+        /// Shorter is better where the whole group is right.
+        Conciser = "conciser": ConciserConfig,
+        /// Weighted sum of several components.
+        MultiObjectiveGrpo = "multi-objective-grpo": MultiObjectiveGrpoConfig,
     }
 }
 
@@ -54,6 +76,17 @@ registry! {
 fn check_group(members: &[Trajectory], rewards: &GroupRewards) -> Result<(), DataError> {
     DataError::check_len("rewards", rewards.rewards.len(), members.len())?;
     DataError::check_len("trained", rewards.trained.len(), members.len())
+}
+
+/// Refuses rewards that already hold the component a shaper would add.
+fn check_first(rewards: &GroupRewards, name: &str, otherwise: &str) -> Result<(), DataError> {
+    if rewards.components.contains_key(name) {
+        return Err(DataError::value(
+            format!("component `{name}`"),
+            format!("is already there: {otherwise}"),
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
