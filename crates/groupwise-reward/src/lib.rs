@@ -7,8 +7,12 @@
 //!
 //! The arithmetic of each part is also a public function of plain values, for use without the seam.
 
+pub mod diversity;
+pub mod ensemble;
 pub mod length_curriculum;
+pub mod listener;
 pub mod ranking;
+pub mod roles;
 mod route;
 pub mod screen_action;
 pub mod shapers;

@@ -16,17 +16,21 @@ mod grpo_d;
 mod gtpo;
 mod hi_agent;
 mod knapsack_rl;
+mod listener_reward;
 mod m_grpo;
+mod multirole_r1;
 mod off_policy_reinforce;
 mod open_rs;
 mod rank_grpo;
 mod reg_grpo;
 mod relative;
 mod replies;
+mod reward_ensembles;
 mod seagent;
 mod seed_grpo;
 mod step_grpo;
 mod tempsamp_r1;
+mod ttrv;
 mod tw_grpo;
 mod uav_vl_r1;
 mod unlikeliness;
@@ -86,6 +90,10 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("p3o", p3o::run),
     ("aepo", aepo::run),
     ("grao", grao::run),
+    ("reward-ensembles", reward_ensembles::run),
+    ("listener-reward", listener_reward::run),
+    ("ttrv", ttrv::run),
+    ("multirole-r1", multirole_r1::run),
 ];
 
 /// The group-relative block with a mean and this deviation; a case may name the sample or the population one.

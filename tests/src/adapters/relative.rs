@@ -1,6 +1,6 @@
-//! Group-relative advantages as cases spell them: `std_ddof` and `eps`.
+//! Group-relative advantages as cases spell them: `std_ddof` or `std`, `eps`, `singleton`.
 
-use groupwise_advantage::{GroupRelative, GroupRelativeConfig};
+use groupwise_advantage::{GroupRelative, GroupRelativeConfig, Singleton};
 use groupwise_core::{Offsets, Spread};
 
 use crate::{Fault, Fields};
@@ -24,4 +24,18 @@ pub(super) fn one_group(params: &Fields<'_>, eps: f64, rewards: &[f64]) -> Resul
     let groups = Offsets::from_lengths([rewards.len()]);
     let rewards: Vec<Option<f64>> = rewards.iter().copied().map(Some).collect();
     Ok(relative.advantages(groups.spans(), &rewards)?)
+}
+
+/// The block with `std`, `eps` and `singleton` of the parameters.
+pub(super) fn named(params: &Fields<'_>) -> Result<GroupRelative, Fault> {
+    let spread = params.or("std", Spread::Sample)?;
+    if !matches!(spread, Spread::Sample | Spread::Population) {
+        return Err(Fault::refused("`std` must be sample or population"));
+    }
+    Ok(GroupRelative::new(GroupRelativeConfig {
+        spread,
+        eps: params.or("eps", 1e-6)?,
+        singleton: params.or("singleton", Singleton::Zero)?,
+        ..Default::default()
+    })?)
 }

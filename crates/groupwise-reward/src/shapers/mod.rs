@@ -5,17 +5,21 @@ use groupwise_core::{DataError, GroupRewards, RewardShaper, Trajectory, registry
 mod cosine_length;
 mod gcpo;
 mod mask_truncated;
+mod multirole_r1;
 mod open_rs;
 mod outcome_ladder;
 mod overlong;
+mod ttrv;
 mod unlikeliness;
 
 pub use cosine_length::{Clamp, CosineLengthConfig, LengthUnit};
 pub use gcpo::{AuxiliaryReward, Contrast, Gcpo, GcpoConfig, GcpoMember, GcpoShaped};
 pub use mask_truncated::MaskTruncatedConfig;
+pub use multirole_r1::{MultiroleR1Config, diversity_shaped_rewards};
 pub use open_rs::{OpenRsConfig, OpenRsWeights, closing_tag_format};
 pub use outcome_ladder::{OutcomeLadderConfig, check_format_score, main_reward, sub_reward};
 pub use overlong::{OverlongConfig, overlong_penalty};
+pub use ttrv::{Ttrv, TtrvConfig, VoteEntropy, VoteReward, VoteRewards};
 pub use unlikeliness::{
     FilterUniform, RankBy, RankOffset, UnlikelinessConfig, answer_log_probability, unlikeliness_rewards,
 };
@@ -45,6 +49,10 @@ registry! {
         Gcpo = "gcpo": GcpoConfig,
         /// Rewards of a main agent and of the sub-agents it called.
         OutcomeLadder = "outcome-ladder": OutcomeLadderConfig,
+        /// Accuracy mixed with the diversity of the reply.
+        MultiroleR1 = "multirole-r1": MultiroleR1Config,
+        /// The group's own votes instead of a label.
+        Ttrv = "ttrv": TtrvConfig,
     }
 }
 
