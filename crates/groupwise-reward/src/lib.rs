@@ -7,11 +7,15 @@
 //!
 //! The arithmetic of each part is also a public function of plain values, for use without the seam.
 
-pub mod interface_action;
 pub mod combine;
+pub mod diversity;
+pub mod ensemble;
+pub mod interface_action;
 pub mod length_curriculum;
+pub mod listener;
 pub mod outcome_format;
 pub mod ranking;
+pub mod roles;
 mod route;
 pub mod screen_action;
 pub mod shapers;

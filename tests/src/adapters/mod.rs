@@ -5,11 +5,12 @@
 //! parameters, so that a case which sets an unknown one fails instead of passing by luck.
 
 mod action_grouping;
+mod aepo;
 mod answers;
 mod arpo_replay;
 mod baselines;
-mod craft_gui;
 mod conciser;
+mod craft_gui;
 mod cures;
 mod curriculum_length;
 mod disco;
@@ -17,30 +18,40 @@ mod dr_irl;
 mod e_grpo;
 mod flow_grpo;
 mod gcpo;
+mod gigpo;
+mod grao;
 mod grpo_d;
 mod gtpo;
 mod gui_critic_r1;
 mod hi_agent;
+mod hrpo;
 mod knapsack_rl;
+mod listener_reward;
+mod llds;
 mod m_grpo;
 mod multi_objective_grpo;
+mod multirole_r1;
 mod off_policy_reinforce;
 mod open_rs;
-mod pta_grpo;
 mod otc_po;
+mod p3o;
+mod pta_grpo;
 mod rank_grpo;
 mod reg_grpo;
 mod relative;
 mod replies;
-mod scaf_grpo;
+mod reward_ensembles;
+mod salt;
 mod sari;
+mod scaf_grpo;
 mod seagent;
 mod seed_grpo;
-mod srpo;
 mod seele;
+mod srpo;
 mod step_grpo;
 mod temporal_r1;
 mod tempsamp_r1;
+mod ttrv;
 mod tw_grpo;
 mod uav_vl_r1;
 mod unlikeliness;
@@ -49,17 +60,8 @@ mod vas;
 mod video_com;
 mod vlaa_thinker;
 
-mod gigpo;
-mod hrpo;
-mod salt;
-
 use groupwise_advantage::{GroupRelative, GroupRelativeConfig};
 use groupwise_core::Spread;
-
-mod aepo;
-mod grao;
-mod llds;
-mod p3o;
 
 use crate::{Answer, Case, Fault};
 
@@ -116,6 +118,10 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("e-grpo", e_grpo::run),
     ("conciser", conciser::run),
     ("multi-objective-grpo", multi_objective_grpo::run),
+    ("reward-ensembles", reward_ensembles::run),
+    ("listener-reward", listener_reward::run),
+    ("ttrv", ttrv::run),
+    ("multirole-r1", multirole_r1::run),
 ];
 
 /// The group-relative block with a mean and this deviation; a case may name the sample or the population one.

@@ -1,6 +1,6 @@
 //! Group-relative advantages as cases spell them: `std_ddof` or `std`, `eps` and `singleton`.
 
-use groupwise_advantage::{GroupRelative, GroupRelativeConfig};
+use groupwise_advantage::{GroupRelative, GroupRelativeConfig, Singleton};
 use groupwise_core::{Offsets, Spread};
 use serde_json::Value;
 
@@ -49,4 +49,18 @@ pub(super) fn nested(block: &GroupRelative, template: &Value, rewards: &[f64]) -
     let rewards: Vec<Option<f64>> = rewards.iter().copied().map(Some).collect();
     let a = block.advantages(offsets("rewards", template, 0)?.spans(), &rewards)?;
     Ok(like(template, &a))
+}
+
+/// The block with `std`, `eps` and `singleton` of the parameters.
+pub(super) fn named(params: &Fields<'_>) -> Result<GroupRelative, Fault> {
+    let spread = params.or("std", Spread::Sample)?;
+    if !matches!(spread, Spread::Sample | Spread::Population) {
+        return Err(Fault::refused("`std` must be sample or population"));
+    }
+    Ok(GroupRelative::new(GroupRelativeConfig {
+        spread,
+        eps: params.or("eps", 1e-6)?,
+        singleton: params.or("singleton", Singleton::Zero)?,
+        ..Default::default()
+    })?)
 }

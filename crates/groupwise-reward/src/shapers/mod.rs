@@ -9,11 +9,13 @@ mod e_grpo;
 mod gcpo;
 mod mask_truncated;
 mod multi_objective_grpo;
+mod multirole_r1;
 mod open_rs;
 mod otc_po;
 mod outcome_ladder;
 mod overlong;
 mod pta_grpo;
+mod ttrv;
 mod unlikeliness;
 
 pub use conciser::{Conciser, ConciserConfig, ConciserShaped, MixedGroups, all_correct};
@@ -27,11 +29,13 @@ pub use mask_truncated::MaskTruncatedConfig;
 pub use multi_objective_grpo::{
     LabelRegression, LabelScale, MultiObjective, MultiObjectiveGrpoConfig, label_regression,
 };
+pub use multirole_r1::{MultiroleR1Config, diversity_shaped_rewards};
 pub use open_rs::{OpenRsConfig, OpenRsWeights, closing_tag_format};
 pub use otc_po::{OtcMember, OtcPo, OtcPoConfig, OtcShaped, OtcVariant, tool_productivity};
 pub use outcome_ladder::{OutcomeLadderConfig, check_format_score, main_reward, sub_reward};
 pub use overlong::{OverlongConfig, overlong_penalty};
 pub use pta_grpo::{PlanAdvantages, PlanCredit, PlanRewards, PtaGrpo, PtaGrpoConfig};
+pub use ttrv::{Ttrv, TtrvConfig, VoteEntropy, VoteReward, VoteRewards};
 pub use unlikeliness::{
     FilterUniform, RankBy, RankOffset, UnlikelinessConfig, answer_log_probability, unlikeliness_rewards,
 };
@@ -69,6 +73,10 @@ registry! {
         Conciser = "conciser": ConciserConfig,
         /// Weighted sum of several components.
         MultiObjectiveGrpo = "multi-objective-grpo": MultiObjectiveGrpoConfig,
+        /// Accuracy mixed with the diversity of the reply.
+        MultiroleR1 = "multirole-r1": MultiroleR1Config,
+        /// The group's own votes instead of a label.
+        Ttrv = "ttrv": TtrvConfig,
     }
 }
 

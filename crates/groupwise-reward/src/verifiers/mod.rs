@@ -12,10 +12,10 @@ mod exact_match;
 mod gui_critic_r1;
 mod interval;
 mod manipulations;
-mod srpo;
-mod ton;
 mod sari;
+mod srpo;
 mod temporal_r1;
+mod ton;
 mod uav_vl_r1;
 mod video_com;
 mod vlaa_thinker;
@@ -33,13 +33,13 @@ pub use interval::interval_overlap;
 pub use manipulations::{
     BoxCorners, Evidence, HitShare, Manipulations, Unannotated, box_iou, parse_manipulations, step_share,
 };
-pub use srpo::{SrpoConfig, SrpoReward, SrpoVersion, TwoAnswers, length_bump};
-pub use ton::{AnswerPlace, SkipChoice, ThoughtDropout, TonConfig, skips_thought, ton_format};
 pub use sari::{Layout, SariConfig, sari_reward};
+pub use srpo::{SrpoConfig, SrpoReward, SrpoVersion, TwoAnswers, length_bump};
 pub use temporal_r1::{
     TemporalR1Config, choice_accuracy, choice_format, grounding_accuracy, grounding_format,
     parse_time_interval,
 };
+pub use ton::{AnswerPlace, SkipChoice, ThoughtDropout, TonConfig, skips_thought, ton_format};
 pub use uav_vl_r1::{UavVlR1Config, tagged_answer_matches, think_answer_format};
 pub use video_com::{AnswerGate, LetterRule, VideoComConfig, VideoComReward, option_matches};
 pub use vlaa_thinker::{
@@ -143,9 +143,13 @@ mod tests {
         let mut task = Task::new("t", "1,2:9,1", "3");
         task.columns.insert("suggestion".to_owned(), "tap".into());
         let aborted = testing::trajectory(&[("3", 1.0)], StopReason::Aborted);
-        let finished = ["3", "<answer>3</answer>", "<score>3</score>"]
-        let finished = ["3", "<answer>3</answer>", "<think></think><answer>3</answer>"]
-            .map(|reply| testing::trajectory(&[(reply, 1.0)], StopReason::EndToken));
+        let finished = [
+            "3",
+            "<answer>3</answer>",
+            "<score>3</score>",
+            "<think></think><answer>3</answer>",
+        ]
+        .map(|reply| testing::trajectory(&[(reply, 1.0)], StopReason::EndToken));
         for name in VerifierSpec::NAMES {
             let verifier = VerifierSpec::named(name).unwrap().build(&()).unwrap();
             assert_eq!(verifier.name(), *name);
