@@ -242,28 +242,30 @@ pub struct CurveFit {
 const GRID_K: [f64; 5] = [2.0, 5.0, 10.0, 20.0, 40.0];
 const GRID_B: [f64; 3] = [0.0, 0.2, 0.5];
 
-/// Starts beside the best point of the grid: shallow and steep, hard and easy, with and without a floor.
-const STARTS: [[f64; 3]; 4] = [
-    [3.0, -0.5, 0.05],
-    [12.0, -0.25, 0.3],
-    [30.0, -0.6, 0.05],
-    [8.0, -0.8, 0.6],
-];
+/// Slope and shift of four fixed starts: shallow, easy, hard, and a curve that is its floor.
+const STARTS: [[f64; 2]; 4] = [[3.0, -0.5], [12.0, -0.25], [30.0, -0.6], [50.0, -1.5]];
+
+/// Slope from which jumps between points are tried.
+const STEEP: f64 = 40.0;
+
+fn grid_mu() -> impl Iterator<Item = f64> + Clone {
+    (0..13).map(|i| f64::from(i) / 10.0 - 1.0)
+}
 
 /// Points of the grid, before they are held inside the bounds.
 pub(crate) fn grid() -> impl Iterator<Item = [f64; 3]> {
-    let mus = (0..13).map(|i| f64::from(i) / 10.0 - 1.0);
     GRID_K
         .into_iter()
-        .flat_map(move |k| mus.clone().flat_map(move |mu| GRID_B.map(|b| [k, mu, b])))
+        .flat_map(|k| grid_mu().flat_map(move |mu| GRID_B.map(|b| [k, mu, b])))
 }
 
 /// Fits the curve to measured points by least squares, every point with the same weight.
 ///
 /// # Formula
-/// `min_(k, mu, b) sum_j (f(p_j) - a_j)^2` over the points of [`with_margins`], inside the bounds.  The best point of
-/// a fixed grid and four fixed starts are each improved by a bounded Levenberg-Marquardt descent; the smallest
-/// residual wins, of equal ones the first.
+/// `min_(k, mu, b) sum_j (f(p_j) - a_j)^2` over the points of [`with_margins`], inside the bounds.  A bounded
+/// Levenberg-Marquardt descent starts from the best point of a fixed grid, from the best shift for each slope of the
+/// grid, from four fixed pairs of slope and shift and from a steep curve at and between the points, all but the first
+/// with the floor that fits them best; the smallest residual wins, of equal ones the first.
 ///
 /// # Shapes
 /// Rates and accuracies in [0, 1].
@@ -276,8 +278,8 @@ pub(crate) fn grid() -> impl Iterator<Item = [f64; 3]> {
 /// As [`with_margins`].
 ///
 /// # Source
-/// SEELE (arXiv 2509.06923), section 4.2; the paper fits with LMFIT's trust-region least squares, bounds and starts
-/// are ours (its printed curves reach a slope of 50).
+/// SEELE (arXiv 2509.06923), section 4.2; the paper fits with LMFIT's trust-region least squares, bounds and starts are
+/// ours (its printed curves reach a slope of 50).
 ///
 /// # Example
 /// ```
@@ -289,19 +291,44 @@ pub(crate) fn grid() -> impl Iterator<Item = [f64; 3]> {
 /// ```
 pub fn fit_curve(measured: &[Measured], bounds: &CurveBounds) -> Result<CurveFit, DataError> {
     let points = with_margins(measured)?;
-    let at = |theta: [f64; 3]| curve_of(bounds.hold(theta));
-    let best = grid()
-        .chain(STARTS)
-        .min_by(|a, b| at(*a).sse(&points).total_cmp(&at(*b).sse(&points)))
-        .unwrap_or(STARTS[0]);
-    let mut found = descend(&points, bounds, best);
-    for start in STARTS {
+    let sse = |theta: &[f64; 3]| curve_of(bounds.hold(*theta)).sse(&points);
+    let best = |thetas: &mut dyn Iterator<Item = [f64; 3]>| thetas.min_by(|a, b| sse(a).total_cmp(&sse(b)));
+    let with_floor = |k: f64, mu: f64| [k, mu, best_floor(&points, bounds, k, mu)];
+    let of_slope = |k: f64| best(&mut grid_mu().map(|mu| with_floor(k, mu)));
+    let starts = best(&mut grid())
+        .into_iter()
+        .chain(GRID_K.into_iter().filter_map(of_slope))
+        .chain(STARTS.map(|[k, mu]| with_floor(k, mu)))
+        .chain(jumps(&points).map(|p| with_floor(STEEP, -p)));
+    let mut found = descend(&points, bounds, bounds.low);
+    for start in starts {
         let other = descend(&points, bounds, start);
         if other.sse < found.sse {
             found = other;
         }
     }
     Ok(found)
+}
+
+/// Rates at which a steep curve may jump: at every point, and between every two.
+fn jumps(points: &[Measured]) -> impl Iterator<Item = f64> {
+    let between = |w: &[Measured]| (w[0].rate + w[1].rate) / 2.0;
+    points
+        .iter()
+        .map(|at| at.rate)
+        .chain(points.windows(2).map(between))
+}
+
+/// The floor with the smallest residual at this slope and shift: the curve is linear in it.
+fn best_floor(points: &[Measured], bounds: &CurveBounds, k: f64, mu: f64) -> f64 {
+    let [k, mu, _] = bounds.hold([k, mu, 0.0]);
+    let (mut above, mut below) = (0.0, 0.0);
+    for at in points {
+        let s = logistic(k * (at.rate + mu));
+        above += (1.0 - s) * (at.accuracy - s);
+        below += (1.0 - s) * (1.0 - s);
+    }
+    if below > 0.0 { above / below } else { 0.0 }
 }
 
 fn curve_of([k, mu, b]: [f64; 3]) -> ResponseCurve {
@@ -336,7 +363,7 @@ fn descend(points: &[Measured], bounds: &CurveBounds, start: [f64; 3]) -> CurveF
             (theta, sse) = (next, next_sse);
             at = normal_equations(points, theta);
             damping = (damping / 5.0).max(1e-12);
-            if gained <= 1e-14 * sse {
+            if gained <= 1e-10 * sse {
                 break;
             }
         } else {
@@ -370,23 +397,22 @@ fn normal_equations(points: &[Measured], theta: [f64; 3]) -> ([[f64; 3]; 3], [f6
 
 /// Solves `(G + damping diag G) x = g` in the parameters that are not held; 0 in the others.
 fn damped_step(gram: [[f64; 3]; 3], gradient: [f64; 3], held: [bool; 3], damping: f64) -> [f64; 3] {
-    let (mut a, mut x) = (gram, gradient);
-    for i in 0..3 {
-        // The floor keeps a direction in which the curve is flat from taking an endless step.
-        a[i][i] += damping * a[i][i].max(1e-9);
-        if held[i] {
-            for j in 0..3 {
-                (a[i][j], a[j][i]) = (0.0, 0.0);
-            }
-            (a[i][i], x[i]) = (1.0, 0.0);
-        }
-    }
+    let mut x: [f64; 3] = std::array::from_fn(|i| if held[i] { 0.0 } else { gradient[i] });
+    let mut a: [[f64; 3]; 3] = std::array::from_fn(|i| {
+        std::array::from_fn(|j| match (held[i] || held[j], i == j) {
+            (true, same) => f64::from(u8::from(same)),
+            // The floor keeps a direction in which the curve is flat from taking an endless step.
+            (false, true) => gram[i][i] + damping * gram[i][i].max(1e-9),
+            (false, false) => gram[i][j],
+        })
+    });
     // The matrix is positive definite: elimination needs no pivoting.
     for i in 0..3 {
+        let pivot = a[i];
         for j in i + 1..3 {
-            let factor = a[j][i] / a[i][i];
-            for c in i..3 {
-                a[j][c] -= factor * a[i][c];
+            let factor = a[j][i] / pivot[i];
+            for (cell, above) in a[j].iter_mut().zip(pivot) {
+                *cell -= factor * above;
             }
             x[j] -= factor * x[i];
         }

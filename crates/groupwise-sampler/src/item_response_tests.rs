@@ -205,6 +205,16 @@ proptest! {
     }
 
     #[test]
+    fn the_best_floor_is_a_minimum(measured in points(), k in 0.1..50.0f64, mu in -1.5..1.5f64, d in -0.2..0.2f64) {
+        let points = with_margins(&measured).unwrap();
+        // A curve that is 1 throughout fits with every floor.
+        prop_assume!(points.iter().any(|at| logistic(k * (at.rate + mu)) < 0.999));
+        let floor = best_floor(&points, &CurveBounds::default(), k, mu);
+        let sse = |b: f64| curve_of([k, mu, b]).sse(&points);
+        prop_assert!(sse(floor) <= sse(floor + d) + 1e-12);
+    }
+
+    #[test]
     fn noise_free_points_are_fitted_without_residual(
         k in 3.0..15.0f64, mu in -0.7..-0.3f64, b in 0.0..0.4f64,
     ) {
