@@ -2,7 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where its data are wrong")]
 
 use groupwise_core::{GroupOutcome, Key, PromptSampler, Stream};
+use groupwise_sampler::length_stages::{LengthStages, TaskKind, TaskLength};
+use groupwise_sampler::samplers::staged::StagedSampler;
 use groupwise_sampler::samplers::vade::draw_rates;
+use groupwise_sampler::stages::StageMode;
 use groupwise_sampler::success::{Decay, SuccessStats};
 use groupwise_sampler::{SamplerContext, SamplerSpec};
 
@@ -77,6 +80,29 @@ fn cures_and_vas_batches_are_pinned() {
         batches(r#"{"vas": {}}"#, 4),
         [[3, 3, 5, 0], [7, 4, 4, 3], [2, 1, 1, 7], [6, 1, 6, 2]]
     );
+}
+
+#[test]
+fn staged_batches_are_pinned() {
+    let tasks = [1, 9, 2, 5, 3, 6, 10, 4].map(|steps| TaskLength {
+        steps,
+        kind: TaskKind::Action,
+    });
+    for (mode, expected) in [
+        (StageMode::Replace, [[0, 4, 2], [4, 2, 0], [3, 5, 7], [6, 1, 6]]),
+        (
+            StageMode::Cumulative,
+            [[0, 4, 2], [4, 2, 0], [4, 7, 5], [3, 5, 1]],
+        ),
+    ] {
+        let mut sampler = StagedSampler::new(&LengthStages::default(), mode, &tasks, 4).unwrap();
+        let mut found = Vec::new();
+        for step in 1..=4 {
+            found.push(sampler.next(3, key(step)).unwrap());
+            sampler.observe(step, &[]).unwrap();
+        }
+        assert_eq!(found, expected, "{mode:?}");
+    }
 }
 
 #[test]
