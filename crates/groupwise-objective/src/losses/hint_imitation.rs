@@ -189,9 +189,9 @@ mod tests {
             let batch = &sample.batch;
             let at = term(imitation).evaluate(batch.tokens.spans(), &sample.logp, &batch.mask)?;
             let hints = hint_tokens(batch.tokens.spans(), &batch.mask)?;
-            for t in 0..hints.len() {
-                prop_assert!(!(hints[t] && batch.mask[t]));
-                prop_assert_eq!(hints[t], at.d_logp[t] < 0.0);
+            for (t, hint) in hints.iter().enumerate() {
+                prop_assert!(!(*hint && batch.mask[t]));
+                prop_assert_eq!(*hint, at.d_logp[t] < 0.0);
             }
             let sum: f64 = at.d_logp.iter().sum();
             let expected = if hints.contains(&true) { -imitation } else { 0.0 };
