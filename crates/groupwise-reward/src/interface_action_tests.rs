@@ -219,6 +219,12 @@ fn bad_parameters_are_refused() {
         }),
         "`w_p` = -0.5: must be a number >= 0"
     );
+}
+
+#[test]
+fn weights_must_sum_to_one_and_the_tolerance_lie_in_range() {
+    let base = ActionRewardConfig::default();
+    let refused = |config| ActionReward::new(config).unwrap_err().to_string();
     for (w_p, sum) in [(0.75, "1.25"), (0.25, "0.75")] {
         assert_eq!(
             refused(ActionRewardConfig { w_p, ..base }),

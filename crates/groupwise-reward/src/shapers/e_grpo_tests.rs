@@ -228,6 +228,14 @@ fn status_is_read_off_the_trajectory_and_entities_off_the_task() {
             Some(0.0)
         ]
     );
+}
+
+#[test]
+fn a_component_is_not_replaced_twice() {
+    let members = [spoken(&[("<think>A</think> C", true)], StopReason::EndToken)];
+    let mut rewards = GroupRewards::new("v", vec![Some(1.0)]);
+    let task = task(json!(["A"]));
+    shape(&EGrpoConfig::default(), &task, &members, &mut rewards).expect("data");
     let named = EGrpoConfig {
         accuracy: Some("v".into()),
         ..EGrpoConfig::default()

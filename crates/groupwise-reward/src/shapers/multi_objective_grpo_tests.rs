@@ -307,6 +307,12 @@ fn bad_parameters_are_refused() {
         ..config(&[1.0; 3], LabelScale::None)
     };
     assert_eq!(refused(twice), "`labels` = a: must be named once");
+}
+
+#[test]
+fn spreads_and_eps_out_of_range_are_refused() {
+    let refused =
+        |config: MultiObjectiveGrpoConfig| config.build(&()).map(|_| ()).expect_err("refused").to_string();
     for (spread, name) in [
         (Spread::LeaveOneOut, "leave-one-out"),
         (Spread::Mean, "mean"),

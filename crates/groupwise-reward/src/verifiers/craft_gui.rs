@@ -124,6 +124,7 @@ impl Verifier for CraftGui {
 #[cfg(test)]
 mod tests {
     use groupwise_core::StopReason;
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::super::testing::trajectory;
@@ -223,5 +224,24 @@ mod tests {
             "r = 0.1 [think block, answer block] + 0.4 [type] + 0.5 [type] (point within 0.14 | token F1 of text | 1) for \
              tasks with an action; else 0.1 [think block, answer block] + 0.9 token F1"
         );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_reward_lies_in_the_unit_interval_and_a_near_point_never_earns_less(
+            x in 0.0..=1.0f64, y in 0.0..=1.0f64, format in any::<bool>(),
+        ) {
+            let task = acts(json!({"type": "tap", "point": [0.5, 0.5]}));
+            let reply = |x: f64, y: f64| {
+                let thought = if format { "<think>x</think>" } else { "" };
+                format!("{thought}<answer>{{\"type\": \"tap\", \"point\": [{x}, {y}]}}</answer>")
+            };
+            let far = score(&task, &reply(x, y)).value().unwrap();
+            let near = score(&task, &reply(0.5 + (x - 0.5) / 2.0, 0.5 + (y - 0.5) / 2.0)).value().unwrap();
+            prop_assert!((0.0..=1.0 + 1e-12).contains(&far));
+            prop_assert!(near >= far);
+        }
     }
 }

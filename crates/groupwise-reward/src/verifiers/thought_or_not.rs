@@ -252,5 +252,5 @@ impl Verifier for Ton {
 }
 
 #[cfg(test)]
-#[path = "ton_tests.rs"]
+#[path = "thought_or_not_tests.rs"]
 mod tests;
