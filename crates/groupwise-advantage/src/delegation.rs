@@ -143,28 +143,14 @@ impl Delegation {
 
 #[cfg(test)]
 pub(crate) mod testing {
-    use groupwise_core::{StopReason, Trajectory, Turn};
+    use groupwise_core::Trajectory;
 
     /// A trajectory of `n` counted tokens in one turn.
     pub(crate) fn trajectory(agent: Option<&str>, sample: u64, n: usize) -> Trajectory {
         Trajectory {
-            task: 0,
             sample,
             agent: agent.map(Into::into),
-            prompt: [1].into(),
-            completion: vec![0; n],
-            mask: vec![true; n],
-            logp: vec![-1.0; n],
-            entropy: vec![0.0; n],
-            turns: vec![Turn {
-                anchor: None,
-                action: String::new(),
-                tokens: 0..n,
-                reward: 0.0,
-                valid: true,
-            }],
-            version: 0,
-            stop: StopReason::EndToken,
+            ..Trajectory::of_reply("", n)
         }
     }
 }

@@ -201,12 +201,7 @@ impl GroupRelative {
     /// `eps` not finite or negative, or 0 under [`ZeroSpread::Divide`]; a batch-wide spread that is neither
     /// sample nor population.
     pub fn new(config: GroupRelativeConfig) -> Result<Self, ParamError> {
-        ParamError::check(
-            config.eps.is_finite() && config.eps >= 0.0,
-            "eps",
-            config.eps,
-            "a finite number >= 0",
-        )?;
+        ParamError::check_coefficient("eps", config.eps)?;
         if config.divides() {
             ParamError::check(
                 config.eps > 0.0 || config.zero_spread == ZeroSpread::Skip,

@@ -123,16 +123,6 @@ pub(crate) fn check_discount(key: &str, value: f64) -> Result<(), ParamError> {
     ParamError::check((0.0..=1.0).contains(&value), key, value, "a number in [0, 1]")
 }
 
-/// A coefficient: finite, not negative.
-pub(crate) fn check_coefficient(key: &str, value: f64) -> Result<(), ParamError> {
-    ParamError::check(
-        value.is_finite() && value >= 0.0,
-        key,
-        value,
-        "a finite number >= 0",
-    )
-}
-
 /// Refuses a result that overflowed.
 pub(crate) fn check_result(advantages: &[f64]) -> Result<(), DataError> {
     DataError::check_finite("advantage", advantages)

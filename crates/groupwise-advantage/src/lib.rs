@@ -38,8 +38,6 @@ pub mod similarity;
 mod steps;
 #[cfg(test)]
 mod steps_fixture;
-#[cfg(test)]
-mod testing;
 pub mod token_weights;
 pub mod whitening;
 

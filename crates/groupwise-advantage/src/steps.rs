@@ -11,7 +11,7 @@ use crate::inputs;
 pub(crate) fn level(std: Spread, eps: f64, singleton: Singleton) -> Result<GroupRelative, ParamError> {
     let shown = match std {
         Spread::None => {
-            inputs::check_coefficient("eps", eps)?;
+            ParamError::check_coefficient("eps", eps)?;
             return GroupRelative::new(GroupRelativeConfig::centred(Centre::Mean, singleton));
         }
         Spread::Sample | Spread::Population => "",

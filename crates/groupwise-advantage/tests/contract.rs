@@ -110,6 +110,11 @@ fn entropy(member: &Member) -> Vec<f64> {
 
 /// Advantages of each trajectory: one number or one per token.
 fn estimate(spec: &AdvantageSpec, batch: &Batch) -> Result<Vec<Vec<f64>>, DataError> {
+    estimate_from(spec, batch, Needs::all())
+}
+
+/// As [`estimate`], where of trajectories, tasks and judged steps only what `given` names is there.
+fn estimate_from(spec: &AdvantageSpec, batch: &Batch, given: Needs) -> Result<Vec<Vec<f64>>, DataError> {
     let groups = Offsets::from_lengths(batch.iter().map(|(_, g)| g.len()));
     let members: Vec<&Member> = batch.iter().flat_map(|(_, g)| g).collect();
     let tokens = Offsets::from_lengths(members.iter().map(|m| m.mask.len()));
@@ -159,6 +164,9 @@ fn estimate(spec: &AdvantageSpec, batch: &Batch) -> Result<Vec<Vec<f64>>, DataEr
         spans: judged_spans.spans(),
         steps: &judged,
     });
+    view.trajectories = view.trajectories.filter(|_| given.contains(Needs::TRAJECTORIES));
+    view.tasks = view.tasks.filter(|_| given.contains(Needs::TASKS));
+    view.process = view.process.filter(|_| given.contains(Needs::PROCESS_REWARDS));
     let advantages = spec.build(&()).expect("defaults are valid").estimate(&view)?;
     advantages.check(tokens.spans())?;
     Ok(match advantages {
@@ -206,6 +214,14 @@ fn close(a: &[Vec<f64>], b: &[Vec<f64>]) -> bool {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn what_is_not_asked_for_is_not_read(batch in batch()) {
+        for spec in specs() {
+            let needs = spec.build(&()).expect("valid").needs();
+            prop_assert_eq!(estimate_from(&spec, &batch, needs), estimate(&spec, &batch), "{}", spec.name());
+        }
+    }
 
     #[test]
     fn permuting_the_members_of_a_group_permutes_the_result(batch in batch(), turn in 0usize..5) {

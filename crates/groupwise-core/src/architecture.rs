@@ -184,12 +184,7 @@ impl AdamWConfig {
             eps,
             "a finite number > 0",
         )?;
-        ParamError::check(
-            decay >= 0.0 && decay.is_finite(),
-            "weight_decay",
-            decay,
-            "a finite number >= 0",
-        )?;
+        ParamError::check_coefficient("weight_decay", decay)?;
         if let Some(norm) = self.max_grad_norm {
             ParamError::check(
                 norm > 0.0 && norm.is_finite(),
@@ -237,12 +232,7 @@ impl TabularConfig {
     /// Names key, value and range.
     pub fn validate(&self) -> Result<(), ParamError> {
         let std = self.init_std;
-        ParamError::check(
-            std >= 0.0 && std.is_finite(),
-            "init_std",
-            std,
-            "a finite number >= 0",
-        )?;
+        ParamError::check_coefficient("init_std", std)?;
         if let Some(norm) = self.max_grad_norm {
             ParamError::check(
                 norm > 0.0 && norm.is_finite(),

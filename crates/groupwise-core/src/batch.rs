@@ -340,6 +340,22 @@ pub struct Denominators {
     pub scalars: Vec<f64>,
 }
 
+impl Denominators {
+    /// Weights of the trajectories of a view, out of those of the whole batch.
+    ///
+    /// # Errors
+    /// [`DataError::Length`] if they end before the view does.
+    pub fn of_view(&self, view: &TokenView<'_>) -> Result<&[f64], DataError> {
+        let end = view.first_trajectory + view.n_trajectories();
+        let weights = self.trajectory.get(view.first_trajectory..end);
+        weights.ok_or_else(|| DataError::Length {
+            what: "denominators".into(),
+            found: self.trajectory.len(),
+            expected: end,
+        })
+    }
+}
+
 /// Everything that stands behind a stop-gradient, for one view, in the objective's own order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Frozen {
@@ -371,6 +387,16 @@ pub struct Evaluation {
     pub grads: TokenGrads,
     /// Named figures for the log, in TRL's vocabulary; additive over views.
     pub terms: Vec<(&'static str, f64)>,
+}
+
+impl Evaluation {
+    /// A named figure.
+    pub fn term(&self, name: &str) -> Option<f64> {
+        self.terms
+            .iter()
+            .find(|(found, _)| *found == name)
+            .map(|(_, value)| *value)
+    }
 }
 
 #[cfg(test)]

@@ -44,6 +44,19 @@ impl ParamError {
             Err(Self::new(key, value, range))
         }
     }
+
+    /// A coefficient: finite, not negative.
+    ///
+    /// # Errors
+    /// Names key and value.
+    pub fn check_coefficient(key: &str, value: f64) -> Result<(), Self> {
+        Self::check(
+            value.is_finite() && value >= 0.0,
+            key,
+            value,
+            "a finite number >= 0",
+        )
+    }
 }
 
 /// Something wrong with the data handed to a part: names where (group, trajectory, step, token) and what.

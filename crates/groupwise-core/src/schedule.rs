@@ -48,12 +48,7 @@ impl Ramp {
     /// # Errors
     /// `peak` not finite or negative, `warmup` outside [0, 1), `floor` outside [0, 1].
     pub fn new(peak: f64, shape: Shape, warmup: f64, floor: f64) -> Result<Self, ParamError> {
-        ParamError::check(
-            peak >= 0.0 && peak.is_finite(),
-            "peak",
-            peak,
-            "a finite number >= 0",
-        )?;
+        ParamError::check_coefficient("peak", peak)?;
         ParamError::check((0.0..1.0).contains(&warmup), "warmup_ratio", warmup, "in [0, 1)")?;
         ParamError::check((0.0..=1.0).contains(&floor), "floor", floor, "in [0, 1]")?;
         Ok(Self {

@@ -9,6 +9,7 @@
 //! | [`check_split`] | loss, derivatives and terms add up over any cut that respects the scope |
 //! | [`check_permutation`] | the order of groups and of members changes nothing |
 //! | [`check_padding`] | masked tokens change nothing |
+//! | [`check_invariance`] | the last three |
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -609,6 +610,20 @@ pub fn check_padding(
         ));
     }
     compare("padded", &pick_evaluation(&found, &kept), &expected)
+}
+
+/// Cuts, other orders and padding change nothing: [`check_split`], [`check_permutation`] and [`check_padding`].
+///
+/// # Errors
+/// Those of the three.
+pub fn check_invariance(
+    objective: &dyn Objective,
+    batch: &TokenBatch,
+    inputs: &Inputs<'_>,
+) -> Result<(), CheckFailure> {
+    check_split(objective, batch, inputs)?;
+    check_permutation(objective, batch, inputs)?;
+    check_padding(objective, batch, inputs)
 }
 
 #[cfg(test)]

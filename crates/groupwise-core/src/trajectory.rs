@@ -78,6 +78,37 @@ pub struct Trajectory {
 }
 
 impl Trajectory {
+    /// A finished trajectory of one turn and `n_tokens` counted tokens that holds nothing but its answer: for parts that
+    /// read text, without a policy.  Ids, log-probabilities and entropies are 0, the prompt is one token.
+    ///
+    /// # Example
+    /// ```
+    /// use groupwise_core::Trajectory;
+    /// let two = Trajectory { sample: 1, ..Trajectory::of_reply("42", 2) };
+    /// assert_eq!((two.answer(), two.n_policy_tokens()), ("42", 2));
+    /// ```
+    pub fn of_reply(text: &str, n_tokens: usize) -> Self {
+        Self {
+            task: 0,
+            sample: 0,
+            agent: None,
+            prompt: Arc::from([0]),
+            completion: vec![0; n_tokens],
+            mask: vec![true; n_tokens],
+            logp: vec![0.0; n_tokens],
+            entropy: vec![0.0; n_tokens],
+            turns: vec![Turn {
+                anchor: None,
+                action: text.to_owned(),
+                tokens: 0..n_tokens,
+                reward: 0.0,
+                valid: true,
+            }],
+            version: 0,
+            stop: StopReason::EndToken,
+        }
+    }
+
     /// Number of tokens the policy chose.
     pub fn n_policy_tokens(&self) -> usize {
         self.mask.iter().filter(|m| **m).count()

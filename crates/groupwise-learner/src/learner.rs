@@ -192,13 +192,7 @@ impl Learner for TransformerLearner {
         loss: &mut dyn TokenLoss,
     ) -> Result<StepReport, PolicyError> {
         batch.check()?;
-        ParamError::check(
-            learning_rate >= 0.0 && learning_rate.is_finite(),
-            "learning_rate",
-            learning_rate,
-            "a finite number >= 0",
-        )
-        .map_err(as_data)?;
+        ParamError::check_coefficient("learning_rate", learning_rate).map_err(as_data)?;
         let (gradients, micro_batches, grad_norm, params) = {
             let weights = self.weights.read();
             let (gradients, micro_batches) = self.gradients(batch, scope, &weights, loss)?;

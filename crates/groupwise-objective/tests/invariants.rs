@@ -1,7 +1,7 @@
 //! Section 10 of the baselines, for every combination of parts.
 
 use groupwise_core::testing::{
-    CheckFailure, Inputs, Sample, check_gradient_away_from, check_padding, check_permutation, check_split,
+    CheckFailure, Sample, check_gradient_away_from, check_padding, check_permutation, check_split,
     evaluate_whole, samples,
 };
 use groupwise_core::{Advantages, Evaluation, Objective, Offsets, Part, Scope, TokenBatch, TokenView};
@@ -70,16 +70,8 @@ fn build(config: &PolicyGradientConfig) -> Box<dyn Objective> {
     config.build(&()).expect("a valid combination")
 }
 
-fn inputs(sample: &Sample) -> Inputs<'_> {
-    Inputs {
-        logp: &sample.logp,
-        entropy: None,
-        value: None,
-    }
-}
-
 fn evaluate(config: &PolicyGradientConfig, sample: &Sample) -> Result<Evaluation, CheckFailure> {
-    evaluate_whole(build(config).as_ref(), &sample.batch, &inputs(sample))
+    evaluate_whole(build(config).as_ref(), &sample.batch, &sample.inputs())
 }
 
 /// How far token `t` is from a kink of the clip, in nats of its own log-probability.
@@ -130,22 +122,22 @@ proptest! {
     #[test]
     fn derivatives_are_central_differences(sample in samples(), config in configs()) {
         let away = |view: &TokenView<'_>, t: usize| distance(&config, view, t);
-        check_gradient_away_from(build(&config).as_ref(), &sample.batch, &inputs(&sample), &away)?;
+        check_gradient_away_from(build(&config).as_ref(), &sample.batch, &sample.inputs(), &away)?;
     }
 
     #[test]
     fn micro_batches_add_up(sample in samples(), config in configs()) {
-        check_split(build(&config).as_ref(), &sample.batch, &inputs(&sample))?;
+        check_split(build(&config).as_ref(), &sample.batch, &sample.inputs())?;
     }
 
     #[test]
     fn order_of_groups_and_members_changes_nothing(sample in samples(), config in configs()) {
-        check_permutation(build(&config).as_ref(), &sample.batch, &inputs(&sample))?;
+        check_permutation(build(&config).as_ref(), &sample.batch, &sample.inputs())?;
     }
 
     #[test]
     fn padding_changes_nothing(sample in samples(), config in configs()) {
-        check_padding(build(&config).as_ref(), &sample.batch, &inputs(&sample))?;
+        check_padding(build(&config).as_ref(), &sample.batch, &sample.inputs())?;
     }
 
     #[test]

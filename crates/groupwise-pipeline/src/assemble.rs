@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use groupwise_core::{
-    AdvantageEstimator, Advantages, DataError, JudgedStep, Offsets, ProcessRewards, RewardBatch, Task,
+    AdvantageEstimator, Advantages, DataError, JudgedStep, Needs, Offsets, ProcessRewards, RewardBatch, Task,
     TokenBatch, Trajectory,
 };
 
@@ -24,17 +24,17 @@ pub(crate) struct Assembled {
     judged_spans: Offsets,
     judged: Option<Vec<JudgedStep>>,
     entropy: Vec<f64>,
-    trajectories: Vec<Trajectory>,
+    trajectories: Option<Vec<Trajectory>>,
 }
 
 /// Flattens the members of these groups.  A member that must not enter the loss, or that could not be scored,
 /// keeps its place in the group's statistics and has its mask cleared; so have all members of a group whose greedy
 /// answer could not be scored, for there is nothing to compare them with.  Where answers are judged step by step, the
-/// steps are the segments of the batch.
+/// steps are the segments of the batch.  Trajectories are kept whole only where `needs` asks for them.
 ///
 /// # Errors
 /// A judged step outside its answer, named.
-pub(crate) fn assemble(groups: &[&Group], temperature: f64) -> Result<Assembled, DataError> {
+pub(crate) fn assemble(groups: &[&Group], temperature: f64, needs: Needs) -> Result<Assembled, DataError> {
     let mut out = Assembled {
         batch: TokenBatch {
             groups: Offsets::from_lengths(groups.iter().map(|g| g.members.len())),
@@ -61,7 +61,7 @@ pub(crate) fn assemble(groups: &[&Group], temperature: f64) -> Result<Assembled,
         judged_spans: Offsets::default(),
         judged: Some(Vec::new()),
         entropy: Vec::new(),
-        trajectories: Vec::new(),
+        trajectories: needs.contains(Needs::TRAJECTORIES).then(Vec::new),
     };
     for group in groups {
         for (i, member) in group.members.iter().enumerate() {
@@ -97,7 +97,9 @@ impl Assembled {
                 _ => self.anchors = None,
             }
         }
-        self.trajectories.push(member.clone());
+        if let Some(trajectories) = &mut self.trajectories {
+            trajectories.push(member.clone());
+        }
     }
 
     fn push_steps(&mut self, steps: Option<&[JudgedStep]>) {
@@ -161,7 +163,7 @@ impl Assembled {
             logp_ref: batch.logp_ref.as_deref(),
             entropy: Some(&self.entropy),
             process: self.process(),
-            trajectories: Some(&self.trajectories),
+            trajectories: self.trajectories.as_deref(),
             tasks: Some(tasks),
             ..RewardBatch::new(batch.groups.spans(), &self.rewards)
         };
@@ -175,23 +177,15 @@ impl Assembled {
 #[cfg(test)]
 mod tests {
     use groupwise_core::event::BillKind;
-    use groupwise_core::{GroupOutcome, GroupRewards, StopReason};
+    use groupwise_core::{GroupOutcome, GroupRewards};
 
     use super::*;
 
     fn trajectory(n_tokens: usize) -> Trajectory {
         Trajectory {
-            task: 0,
-            sample: 0,
-            agent: None,
-            prompt: Arc::from([0]),
-            completion: vec![0; n_tokens],
-            mask: vec![true; n_tokens],
             logp: vec![-1.0; n_tokens],
-            entropy: vec![0.0; n_tokens],
             turns: Vec::new(),
-            version: 0,
-            stop: StopReason::EndToken,
+            ..Trajectory::of_reply("", n_tokens)
         }
     }
 
@@ -218,19 +212,37 @@ mod tests {
     }
 
     #[test]
+    fn trajectories_are_kept_whole_where_they_are_asked_for() {
+        let group = group(None);
+        let kept = |needs| assemble(&[&group], 1.0, needs).expect("fits").trajectories;
+        assert_eq!(
+            kept(Needs::TRAJECTORIES),
+            Some(vec![trajectory(3), trajectory(2)])
+        );
+        assert_eq!(kept(!Needs::TRAJECTORIES), None);
+    }
+
+    #[test]
     fn judged_steps_are_the_segments_of_the_batch() {
         let judged = group(Some([&[0, 2], &[0]]));
-        let batch = assemble(&[&judged, &judged], 1.0).expect("fits").batch;
+        let batch = assemble(&[&judged, &judged], 1.0, Needs::empty())
+            .expect("fits")
+            .batch;
         assert_eq!(batch.segments, Some(vec![0, 1, 1, 0, 1, 0, 1, 1, 0, 1]));
         assert_eq!(batch.check(), Ok(()));
         let plain = group(None);
         assert_eq!(
-            assemble(&[&judged, &plain], 1.0).expect("fits").batch.segments,
+            assemble(&[&judged, &plain], 1.0, Needs::empty())
+                .expect("fits")
+                .batch
+                .segments,
             None
         );
         let outside = group(Some([&[0], &[2]]));
         assert_eq!(
-            assemble(&[&outside], 1.0).err().map(|e| e.to_string()),
+            assemble(&[&outside], 1.0, Needs::empty())
+                .err()
+                .map(|e| e.to_string()),
             Some("trajectory 1: a judged step ends at token 2, expected in 0..2".to_owned())
         );
     }

@@ -46,7 +46,8 @@ pub(crate) fn update(
 ) -> Result<(), PipelineError> {
     let step = place.step;
     let run = &plan.recipe.run;
-    let mut assembled = assemble(groups, run.temperature).map_err(at(step, "segments"))?;
+    let mut assembled =
+        assemble(groups, run.temperature, plan.estimator.needs()).map_err(at(step, "segments"))?;
     if assembled.batch.n_tokens() == 0 {
         return Ok(());
     }

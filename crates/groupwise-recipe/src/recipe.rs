@@ -231,12 +231,7 @@ impl RunConfig {
             hot,
             "a finite number > 0",
         )?;
-        ParamError::check(
-            eval >= 0.0 && eval.is_finite(),
-            "eval_temperature",
-            eval,
-            "a finite number >= 0",
-        )?;
+        ParamError::check_coefficient("eval_temperature", eval)?;
         let fits = u64::from(self.mini_batches) <= self.prompts_per_step as u64;
         let range = format!("at most prompts_per_step {}", self.prompts_per_step);
         ParamError::check(fits, "mini_batches", self.mini_batches, &range)?;
@@ -249,12 +244,7 @@ impl RunConfig {
     /// Names key, value and range.
     pub fn schedule(&self) -> Result<Ramp, ParamError> {
         let rate = self.learning_rate;
-        ParamError::check(
-            rate >= 0.0 && rate.is_finite(),
-            "learning_rate",
-            rate,
-            "a finite number >= 0",
-        )?;
+        ParamError::check_coefficient("learning_rate", rate)?;
         let shape = match self.lr_scheduler_type {
             SchedulerType::Constant => Shape::Constant,
             SchedulerType::Linear => Shape::Linear,

@@ -66,8 +66,7 @@ impl RewardEnsemble {
     /// # Errors
     /// Names key, value and range.
     pub fn new(objective: EnsembleObjective, lambda: f64, std: Spread) -> Result<Self, ParamError> {
-        let holds = lambda.is_finite() && lambda >= 0.0;
-        ParamError::check(holds, "lambda", lambda, "a finite number >= 0")?;
+        ParamError::check_coefficient("lambda", lambda)?;
         check_spread(std)?;
         Ok(Self {
             objective,

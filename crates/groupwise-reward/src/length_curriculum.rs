@@ -284,8 +284,7 @@ impl LengthCurriculum {
             ("a_think", config.a_think),
             ("a_answer", config.a_answer),
         ] {
-            let holds = value >= 0.0 && value.is_finite();
-            ParamError::check(holds, key, value, "a finite number >= 0")?;
+            ParamError::check_coefficient(key, value)?;
         }
         Ok(Self(*config))
     }

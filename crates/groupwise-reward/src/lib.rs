@@ -10,6 +10,7 @@
 pub mod combine;
 pub mod diversity;
 pub mod ensemble;
+pub mod geometry;
 pub mod interface_action;
 pub mod length_curriculum;
 pub mod listener;

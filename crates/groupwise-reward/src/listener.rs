@@ -55,8 +55,7 @@ impl ListenerReward {
             ("w_acc", w_acc),
             ("w_listener", w_listener),
         ] {
-            let holds = weight.is_finite() && weight >= 0.0;
-            ParamError::check(holds, key, weight, "a finite number >= 0")?;
+            ParamError::check_coefficient(key, weight)?;
         }
         Ok(Self {
             w_format,

@@ -52,8 +52,7 @@ impl OutcomeFormat {
     /// Names key, value and range.
     pub fn new(config: OutcomeFormatConfig) -> Result<Self, ParamError> {
         let weight = config.format_weight;
-        let holds = weight >= 0.0 && weight.is_finite();
-        ParamError::check(holds, "format_weight", weight, "a finite number >= 0")?;
+        ParamError::check_coefficient("format_weight", weight)?;
         Ok(Self(config))
     }
 

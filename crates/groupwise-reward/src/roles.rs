@@ -56,8 +56,7 @@ impl RoleSelector {
     /// # Errors
     /// Names key, value and range.
     pub fn new(alpha: f64, roles: usize) -> Result<Self, ParamError> {
-        let holds = alpha.is_finite() && alpha >= 0.0;
-        ParamError::check(holds, "alpha", alpha, "a finite number >= 0")?;
+        ParamError::check_coefficient("alpha", alpha)?;
         ParamError::check(roles >= 1, "roles", roles, ">= 1")?;
         Ok(Self { alpha, roles })
     }

@@ -63,12 +63,7 @@ impl RouteReward {
             ("similarity_weight", similarity_weight),
             ("match_weight", match_weight),
         ] {
-            ParamError::check(
-                weight.is_finite() && weight >= 0.0,
-                key,
-                weight,
-                "a finite number >= 0",
-            )?;
+            ParamError::check_coefficient(key, weight)?;
         }
         ParamError::check(
             (similarity_weight + match_weight - 1.0).abs() <= 1e-9,

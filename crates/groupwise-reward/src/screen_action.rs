@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use groupwise_core::DataError;
 use serde::{Deserialize, Serialize};
 
+use crate::geometry::{BoxCorners, shared_and_united};
+
 /// A point on the screen: x and y, both in [0, 1].
 pub type Point = [f64; 2];
 
@@ -178,17 +180,10 @@ pub fn reply_reward(
 /// assert_eq!(overlap, 0.5);
 /// ```
 pub fn box_overlap(first: (Point, Point), second: (Point, Point)) -> f64 {
-    let side = |(a, b): (Point, Point), axis: usize| (a[axis].min(b[axis]), a[axis].max(b[axis]));
-    let area = |corners| {
-        let (x, y) = (side(corners, 0), side(corners, 1));
-        (x.1 - x.0) * (y.1 - y.0)
+    let corners = |(a, b): (Point, Point)| -> BoxCorners {
+        [a[0].min(b[0]), a[1].min(b[1]), a[0].max(b[0]), a[1].max(b[1])]
     };
-    let shared = |axis| {
-        let (a, b) = (side(first, axis), side(second, axis));
-        (a.1.min(b.1) - a.0.max(b.0)).max(0.0)
-    };
-    let both = shared(0) * shared(1);
-    let union = area(first) + area(second) - both;
+    let (both, union) = shared_and_united(corners(first), corners(second));
     if union > 0.0 { both / union } else { 0.0 }
 }
 

@@ -27,7 +27,7 @@ pub(super) fn run(case: &Case) -> Result<Answer, Fault> {
         .map(score)
         .collect::<Result<Vec<Option<f64>>, _>>()?;
     let mut out = evaluation(&read, &at);
-    let term = |name: &str| at.terms.iter().find(|t| t.0 == name).map_or(f64::NAN, |t| t.1);
+    let term = |name: &str| at.term(name).unwrap_or(f64::NAN);
     out.extend(answer([
         ("scores", json!(read.tokens.nest_outer(&scores))),
         ("objective", number(-term("policy_loss"))),

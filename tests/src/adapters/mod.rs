@@ -39,7 +39,6 @@ mod pta_grpo;
 mod rank_grpo;
 mod reg_grpo;
 mod relative;
-mod replies;
 mod reward_ensembles;
 mod salt;
 mod sari;

@@ -1,13 +1,12 @@
 //! `sari`: order of a curriculum, and the reward for layout and answer.
 
-use groupwise_core::{Key, Score, Stream, Task};
+use groupwise_core::{Key, Score, Stream, Task, Trajectory};
 use groupwise_reward::VerifierSpec;
 use groupwise_reward::verifiers::{Layout, SariConfig, sari_reward};
 use groupwise_sampler::samplers::sari::{self, Direction, Unsolved, order};
 use groupwise_sampler::{SamplerContext, SamplerSpec};
 use serde_json::json;
 
-use super::replies::reply;
 use crate::nested::numbers;
 use crate::{Answer, Case, Fault, Fields, answer};
 
@@ -71,7 +70,10 @@ fn rewards(params: &Fields<'_>, input: &Fields<'_>) -> Result<Answer, Fault> {
     for (text, truth) in texts.iter().zip(&truths) {
         let reward = sari_reward(text, truth, &config);
         // The part of a recipe must say the same.
-        let scored = verifier.score(&Task::new("case", "", truth.clone()), &reply(text, 1));
+        let scored = verifier.score(
+            &Task::new("case", "", truth.clone()),
+            &Trajectory::of_reply(text, 1),
+        );
         if scored != Score::Value(reward) && !truth.trim().is_empty() {
             return Err(Fault::adapter(format!(
                 "the verifier gives {scored:?}, the function {reward}"

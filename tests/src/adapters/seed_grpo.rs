@@ -6,7 +6,6 @@ use groupwise_core::answers::AnswerPart;
 use groupwise_core::{AdvantageEstimator, Advantages, DataError, Offsets, RewardBatch, Trajectory};
 use serde_json::Value;
 
-use super::replies::reply;
 use crate::nested::{leaves, like, numbers, offsets};
 use crate::{Answer, Case, Fault, Fields, answer};
 
@@ -51,7 +50,11 @@ impl<'a> Inputs<'a> {
             a.as_ref()
                 .map_or(String::new(), |a| format!("<answer>{a}</answer>"))
         };
-        let trajectories: Vec<Trajectory> = self.answers.iter().map(|a| reply(&tagged(a), 1)).collect();
+        let trajectories: Vec<Trajectory> = self
+            .answers
+            .iter()
+            .map(|a| Trajectory::of_reply(&tagged(a), 1))
+            .collect();
         let tokens = Offsets::from_lengths(self.logp.iter().map(|_| 1));
         let mask = vec![true; self.logp.len()];
         let mut batch = RewardBatch::new(self.groups.spans(), &self.rewards);

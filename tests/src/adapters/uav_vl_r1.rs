@@ -1,13 +1,12 @@
 //! `uav-vl-r1`: format and answer with advantages of one group, or the stages of the curriculum.
 
-use groupwise_core::{Score, Task};
+use groupwise_core::{Score, Task, Trajectory};
 use groupwise_reward::VerifierSpec;
 use groupwise_reward::verifiers::{UavVlR1Config, tagged_answer_matches, think_answer_format};
 use groupwise_sampler::stages::{StageMode, StageSchedule, Stages};
 use serde_json::{Value, json};
 
 use super::relative::one_group;
-use super::replies::reply;
 use crate::nested::numbers;
 use crate::{Answer, Case, Fault, Fields, answer};
 
@@ -44,10 +43,12 @@ fn rewards(params: &Fields<'_>, input: &Fields<'_>) -> Result<Answer, Fault> {
     let task = Task::new("case", "", reference.clone());
     let rewards: Result<Vec<f64>, Fault> = texts
         .iter()
-        .map(|text| match verifier.score(&task, &reply(text, 1)) {
-            Score::Value(reward) => Ok(reward),
-            Score::Unscorable(reason) => Err(Fault::refused(reason)),
-        })
+        .map(
+            |text| match verifier.score(&task, &Trajectory::of_reply(text, 1)) {
+                Score::Value(reward) => Ok(reward),
+                Score::Unscorable(reason) => Err(Fault::refused(reason)),
+            },
+        )
         .collect();
     let rewards = rewards?;
     let advantages = one_group(params, 1e-4, &rewards)?;

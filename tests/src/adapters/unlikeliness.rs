@@ -7,7 +7,6 @@ use groupwise_reward::ShaperSpec;
 use groupwise_reward::shapers::{FilterUniform, UnlikelinessConfig, answer_log_probability};
 use serde_json::json;
 
-use super::replies::reply;
 use crate::nested::{Tokens, leaves, like, offsets};
 use crate::{Answer, Case, Fault, Fields, answer};
 
@@ -52,7 +51,7 @@ pub(super) fn run(case: &Case) -> Result<Answer, Fault> {
         Trajectory {
             logp: logp[span.clone()].to_vec(),
             mask: mask[span.clone()].to_vec(),
-            ..reply("", span.len())
+            ..Trajectory::of_reply("", span.len())
         }
     };
 

@@ -2,13 +2,12 @@
 
 use groupwise_advantage::AdvantageSpec;
 use groupwise_advantage::estimators::MapoConfig;
-use groupwise_core::{Advantages, Offsets, RewardBatch, Score, Task};
+use groupwise_core::{Advantages, Offsets, RewardBatch, Score, Task, Trajectory};
 use groupwise_reward::VerifierSpec;
 use groupwise_reward::verifiers::{AnswerGate, Evidence, VideoComConfig, VideoComReward};
 use serde_json::{Map, Value};
 
 use super::relative::{one_group, spread};
-use super::replies::reply;
 use crate::nested::numbers;
 use crate::{Answer, Case, Fault, Fields, answer};
 
@@ -43,10 +42,12 @@ pub(super) fn run(case: &Case) -> Result<Answer, Fault> {
         .collect();
     let rewards: Result<Vec<f64>, Fault> = texts
         .iter()
-        .map(|text| match verifier.score(&task, &reply(text, 1)) {
-            Score::Value(reward) => Ok(reward),
-            Score::Unscorable(reason) => Err(Fault::refused(reason)),
-        })
+        .map(
+            |text| match verifier.score(&task, &Trajectory::of_reply(text, 1)) {
+                Score::Value(reward) => Ok(reward),
+                Score::Unscorable(reason) => Err(Fault::refused(reason)),
+            },
+        )
         .collect();
     let rewards = rewards?;
     let kind: String = params.or("advantage", "grpo".to_owned())?;

@@ -280,7 +280,7 @@ impl Part<dyn AdvantageEstimator> for DrIrlConfig {
 
     fn build(&self, _: &()) -> Result<Box<dyn AdvantageEstimator>, ParamError> {
         if let Some(tau) = self.tau {
-            inputs::check_coefficient("tau", tau)?;
+            ParamError::check_coefficient("tau", tau)?;
         }
         ParamError::check(
             self.demonstration_reward.is_finite(),

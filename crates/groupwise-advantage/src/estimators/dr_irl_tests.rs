@@ -4,7 +4,6 @@ use serde_json::json;
 
 use super::*;
 use crate::estimators::GrpoConfig;
-use crate::testing::reply;
 
 fn logistic(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
@@ -17,7 +16,7 @@ fn estimate(config: &DrIrlConfig, groups: &[Group]) -> Result<Vec<f64>, DataErro
     let offsets = Offsets::from_lengths(groups.iter().map(|g| g.2.len()));
     let members: Vec<_> = groups.iter().flat_map(|g| &g.2).collect();
     let rewards: Vec<Option<f64>> = members.iter().map(|m| m.0).collect();
-    let trajectories: Vec<Trajectory> = members.iter().map(|m| reply(&m.1, 1)).collect();
+    let trajectories: Vec<Trajectory> = members.iter().map(|m| Trajectory::of_reply(&m.1, 1)).collect();
     let tasks: Vec<Task> = groups
         .iter()
         .map(|(category, demonstration, _)| {

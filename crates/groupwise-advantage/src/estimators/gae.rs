@@ -119,7 +119,7 @@ impl Part<dyn AdvantageEstimator> for GaeConfig {
     fn build(&self, _: &()) -> Result<Box<dyn AdvantageEstimator>, ParamError> {
         inputs::check_discount("gamma", self.gamma)?;
         inputs::check_discount("lam", self.lam)?;
-        inputs::check_coefficient("kl_coef", self.kl_coef)?;
+        ParamError::check_coefficient("kl_coef", self.kl_coef)?;
         Ok(Box::new(GaeEstimator(self.clone())))
     }
 }

@@ -247,9 +247,9 @@ impl Gigpo {
     /// # Errors
     /// See [`GigpoConfig`].
     pub fn new(config: &GigpoConfig) -> Result<Self, ParamError> {
-        inputs::check_coefficient("step_weight", config.step_weight)?;
+        ParamError::check_coefficient("step_weight", config.step_weight)?;
         inputs::check_discount("gamma", config.gamma)?;
-        inputs::check_coefficient("invalid_penalty", config.invalid_penalty)?;
+        ParamError::check_coefficient("invalid_penalty", config.invalid_penalty)?;
         let level = |singleton| steps::level(config.std, config.eps, singleton);
         Ok(Self {
             similarity: config.similarity.map(Similarity::new).transpose()?,

@@ -78,7 +78,7 @@ impl Part<dyn AdvantageEstimator> for GrpoProcessConfig {
     }
 
     fn build(&self, _: &()) -> Result<Box<dyn AdvantageEstimator>, ParamError> {
-        inputs::check_coefficient("eps", self.eps)?;
+        ParamError::check_coefficient("eps", self.eps)?;
         Ok(Box::new(GrpoProcess { eps: self.eps }))
     }
 }

@@ -299,11 +299,11 @@ impl Gtpo {
         let (amplify, threshold) = (config.amplify, config.entropy_threshold);
         let holds = amplify.is_finite() && amplify >= 1.0;
         ParamError::check(holds, "amplify", amplify, "a finite number >= 1")?;
-        inputs::check_coefficient("entropy_coef", config.entropy_coef)?;
+        ParamError::check_coefficient("entropy_coef", config.entropy_coef)?;
         let holds = threshold.is_finite() && threshold > 0.0;
         ParamError::check(holds, "entropy_threshold", threshold, "a finite number > 0")?;
         if let Some(initial) = config.initial_entropy {
-            inputs::check_coefficient("initial_entropy", initial)?;
+            ParamError::check_coefficient("initial_entropy", initial)?;
         }
         Ok(Self {
             config: config.clone(),

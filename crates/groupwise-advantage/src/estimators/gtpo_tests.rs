@@ -1,8 +1,6 @@
 //! Invariants of section 10, edge cases of section 5.
 
-use std::sync::Arc;
-
-use groupwise_core::{StopReason, Trajectory};
+use groupwise_core::Trajectory;
 use proptest::prelude::*;
 
 use super::*;
@@ -321,17 +319,8 @@ fn masked_tokens_are_no_tokens() {
 
 fn trajectory(ids: &[u32]) -> Trajectory {
     Trajectory {
-        task: 0,
-        sample: 0,
-        agent: None,
-        prompt: Arc::from([0]),
         completion: ids.to_vec(),
-        mask: vec![true; ids.len()],
-        logp: vec![-1.0; ids.len()],
-        entropy: vec![0.0; ids.len()],
-        turns: Vec::new(),
-        version: 0,
-        stop: StopReason::EndToken,
+        ..Trajectory::of_reply("", ids.len())
     }
 }
 

@@ -130,7 +130,7 @@ impl Part<dyn AdvantageEstimator> for HiAgentConfig {
             ("execution_weight", self.execution_weight),
             ("judge_weight", self.judge_weight),
         ] {
-            inputs::check_coefficient(key, value)?;
+            ParamError::check_coefficient(key, value)?;
         }
         ParamError::check(
             self.high_agent != self.low_agent,

@@ -6,7 +6,7 @@ use groupwise_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::group_relative::{GroupRelative, Singleton};
-use crate::inputs;
+
 use crate::steps::{self, StepTokens};
 
 const NAME: &str = "hrpo";
@@ -148,9 +148,9 @@ impl Hrpo {
     /// # Errors
     /// See [`HrpoConfig`].
     pub fn new(config: &HrpoConfig) -> Result<Self, ParamError> {
-        inputs::check_coefficient("group_weight", config.group_weight)?;
-        inputs::check_coefficient("action_weight", config.action_weight)?;
-        inputs::check_coefficient("cost_weight", config.cost_weight)?;
+        ParamError::check_coefficient("group_weight", config.group_weight)?;
+        ParamError::check_coefficient("action_weight", config.action_weight)?;
+        ParamError::check_coefficient("cost_weight", config.cost_weight)?;
         Ok(Self {
             relative: steps::level(config.std, config.eps, Singleton::Zero)?,
             config: config.clone(),
@@ -269,9 +269,9 @@ impl ActionReward {
     /// # Errors
     /// See [`ActionRewardConfig`].
     pub fn new(config: &ActionRewardConfig) -> Result<Self, ParamError> {
-        inputs::check_coefficient("useful", config.useful)?;
-        inputs::check_coefficient("useless", config.useless)?;
-        inputs::check_coefficient("harmful", config.harmful)?;
+        ParamError::check_coefficient("useful", config.useful)?;
+        ParamError::check_coefficient("useless", config.useless)?;
+        ParamError::check_coefficient("harmful", config.harmful)?;
         Ok(Self(config.clone()))
     }
 

@@ -1,7 +1,5 @@
 //! Tests of Rank-GRPO's advantages: sections 5 and 10 of its specification.
 
-use std::sync::Arc;
-
 use groupwise_core::{JudgedStep, Offsets};
 use proptest::prelude::*;
 
@@ -31,23 +29,13 @@ impl List {
     }
 
     fn trajectory(&self) -> Trajectory {
-        let n = self.n_tokens();
         Trajectory {
-            task: 0,
-            sample: 0,
-            agent: None,
-            prompt: Arc::from([0]),
-            completion: vec![0; n],
-            mask: vec![true; n],
-            logp: vec![0.0; n],
-            entropy: vec![0.0; n],
-            turns: Vec::new(),
-            version: 0,
             stop: if self.ended {
                 StopReason::EndToken
             } else {
                 StopReason::Length
             },
+            ..Trajectory::of_reply("", self.n_tokens())
         }
     }
 }

@@ -1,8 +1,6 @@
 //! Edge cases, invariants and the law of the draw.
 
-use std::sync::Arc;
-
-use groupwise_core::{Offsets, StopReason};
+use groupwise_core::Offsets;
 use proptest::prelude::*;
 
 use super::*;
@@ -11,15 +9,8 @@ fn trajectory(task: usize, sample: u64, version: u64) -> Trajectory {
     Trajectory {
         task,
         sample,
-        agent: None,
-        prompt: Arc::from([0]),
-        completion: vec![0],
-        mask: vec![true],
-        logp: vec![-1.0],
-        entropy: vec![0.0],
-        turns: vec![],
         version,
-        stop: StopReason::EndToken,
+        ..Trajectory::of_reply("", 1)
     }
 }
 

@@ -83,7 +83,7 @@ impl Part<dyn AdvantageEstimator> for ReinforcePlusPlusConfig {
 
     fn build(&self, _: &()) -> Result<Box<dyn AdvantageEstimator>, ParamError> {
         inputs::check_discount("gamma", self.gamma)?;
-        inputs::check_coefficient("kl_coef", self.kl_coef)?;
+        ParamError::check_coefficient("kl_coef", self.kl_coef)?;
         Ok(Box::new(ReinforcePlusPlus(self.clone())))
     }
 }

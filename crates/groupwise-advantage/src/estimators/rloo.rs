@@ -70,7 +70,7 @@ impl Part<dyn AdvantageEstimator> for RlooConfig {
     }
 
     fn build(&self, _: &()) -> Result<Box<dyn AdvantageEstimator>, ParamError> {
-        inputs::check_coefficient("kl_coef", self.kl_coef)?;
+        ParamError::check_coefficient("kl_coef", self.kl_coef)?;
         Ok(Box::new(Rloo {
             kl_coef: self.kl_coef,
             relative: GroupRelative::new(self.settings())?,

@@ -170,8 +170,8 @@ impl Part<dyn AdvantageEstimator> for SeedGrpoConfig {
     }
 
     fn build(&self, _: &()) -> Result<Box<dyn AdvantageEstimator>, ParamError> {
-        inputs::check_coefficient("alpha", self.alpha)?;
-        inputs::check_coefficient("gamma", self.gamma)?;
+        ParamError::check_coefficient("alpha", self.alpha)?;
+        ParamError::check_coefficient("gamma", self.gamma)?;
         let centred = GroupRelativeConfig::centred(Centre::Mean, Singleton::Zero);
         Ok(Box::new(SeedGrpo {
             config: self.clone(),

@@ -3,7 +3,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::estimators::DrGrpoConfig;
-use crate::testing::reply;
 
 const FUNCS: [Attenuation; 3] = [Attenuation::Linear, Attenuation::Exponential, Attenuation::Focal];
 const ESTIMATORS: [EntropyEstimator; 2] = [EntropyEstimator::ClusterMean, EntropyEstimator::Shannon];
@@ -16,7 +15,7 @@ fn estimate(config: &SeedGrpoConfig, groups: &[Vec<Member>]) -> Result<Vec<f64>,
     let offsets = Offsets::from_lengths(groups.iter().map(Vec::len));
     let members: Vec<&Member> = groups.iter().flatten().collect();
     let rewards: Vec<Option<f64>> = members.iter().map(|m| m.0).collect();
-    let trajectories: Vec<Trajectory> = members.iter().map(|m| reply(&m.1, 1)).collect();
+    let trajectories: Vec<Trajectory> = members.iter().map(|m| Trajectory::of_reply(&m.1, 1)).collect();
     let logp: Vec<f64> = members.iter().map(|m| m.2).collect();
     // No token enters the loss: what a member says counts all the same.
     let (tokens, mask) = (
@@ -206,7 +205,7 @@ fn the_empty_string_is_an_answer_and_unparsable_ones_are_one_cluster() {
 fn likelihood_sums_the_tokens_the_policy_chose() {
     let offsets = Offsets::from_lengths([2]);
     let rewards = [Some(1.0), Some(0.0)];
-    let mut trajectories = vec![reply("a", 3), reply("b", 1)];
+    let mut trajectories = vec![Trajectory::of_reply("a", 3), Trajectory::of_reply("b", 1)];
     trajectories[0].mask[1] = false;
     let tokens = Offsets::from_lengths([3, 1]);
     let mut batch = RewardBatch::new(offsets.spans(), &rewards);
@@ -238,7 +237,7 @@ fn likelihood_sums_the_tokens_the_policy_chose() {
         "`logp_old` is missing, and `seed-grpo` needs it"
     );
     batch.logp_old = Some(&logp);
-    let short = vec![reply("a", 2), reply("b", 1)];
+    let short = vec![Trajectory::of_reply("a", 2), Trajectory::of_reply("b", 1)];
     batch.trajectories = Some(&short);
     assert_eq!(
         part.estimate(&batch).unwrap_err().to_string(),

@@ -161,8 +161,7 @@ impl Aepo {
         let hot = t_high > 1.0 && t_high.is_finite();
         ParamError::check(hot, "t_high", t_high, "a finite number > 1")?;
         ParamError::check(t_low > 0.0 && t_low < 1.0, "t_low", t_low, "a number > 0 and < 1")?;
-        let above = threshold >= 0.0 && threshold.is_finite();
-        ParamError::check(above, "threshold", threshold, "a finite number >= 0")?;
+        ParamError::check_coefficient("threshold", threshold)?;
         let share = aux_fraction > 0.0 && aux_fraction <= 1.0;
         ParamError::check(share, "aux_fraction", aux_fraction, "a number > 0 and <= 1")?;
         match (config.mode, config.alpha) {

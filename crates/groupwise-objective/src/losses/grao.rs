@@ -172,12 +172,7 @@ impl Grao {
     /// `beta` or `lambda` negative or not finite; `eps` not a finite number > 0.
     pub fn new(config: &GraoConfig) -> Result<Self, ParamError> {
         for (key, value) in [("beta", config.beta), ("lambda", config.lambda)] {
-            ParamError::check(
-                value >= 0.0 && value.is_finite(),
-                key,
-                value,
-                "a finite number >= 0",
-            )?;
+            ParamError::check_coefficient(key, value)?;
         }
         let eps = config.eps;
         ParamError::check(eps > 0.0 && eps.is_finite(), "eps", eps, "a finite number > 0")?;

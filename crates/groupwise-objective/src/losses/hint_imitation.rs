@@ -98,8 +98,7 @@ impl HintImitation {
     /// See [`HintImitation`].
     pub fn new(config: &HintImitationConfig) -> Result<Self, ParamError> {
         let HintImitationConfig { imitation } = *config;
-        let holds = imitation >= 0.0 && imitation.is_finite();
-        ParamError::check(holds, "imitation", imitation, "a finite number >= 0")?;
+        ParamError::check_coefficient("imitation", imitation)?;
         Ok(Self { imitation })
     }
 

@@ -88,8 +88,7 @@ impl Repulsion {
     /// `gamma` negative or not finite.
     pub fn new(config: &RepulsionConfig) -> Result<Self, ParamError> {
         let gamma = config.gamma;
-        let holds = gamma >= 0.0 && gamma.is_finite();
-        ParamError::check(holds, "gamma", gamma, "a finite number >= 0")?;
+        ParamError::check_coefficient("gamma", gamma)?;
         Ok(Self {
             gamma,
             form: config.form,

@@ -100,8 +100,7 @@ impl TokenWeighted {
     /// Names key, value and range.
     pub fn new(config: &TokenWeightedConfig) -> Result<Self, ParamError> {
         let beta = config.beta;
-        let holds = beta.is_finite() && beta >= 0.0;
-        ParamError::check(holds, "beta", beta, "a finite number >= 0")?;
+        ParamError::check_coefficient("beta", beta)?;
         Ok(Self {
             clip: Clip::new(&ClipParams {
                 epsilon: config.epsilon,

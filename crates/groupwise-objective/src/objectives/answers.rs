@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use groupwise_core::batch::AdvantageRow;
-use groupwise_core::{DataError, Denominators, TokenView};
+use groupwise_core::{DataError, TokenView};
 
 use crate::ratio::log_ratio;
 
@@ -134,22 +134,6 @@ pub(crate) fn check_loss(loss: f64) -> Result<f64, DataError> {
     })
 }
 
-/// Weights of the trajectories of a view, out of those of the whole batch.
-///
-/// # Errors
-/// [`DataError::Length`] if the denominators end before the view does.
-pub(crate) fn weights_of<'a>(whole: &'a Denominators, view: &TokenView<'_>) -> Result<&'a [f64], DataError> {
-    let end = view.first_trajectory + view.n_trajectories();
-    whole
-        .trajectory
-        .get(view.first_trajectory..end)
-        .ok_or_else(|| DataError::Length {
-            what: "denominators".into(),
-            found: whole.trajectory.len(),
-            expected: end,
-        })
-}
-
 /// Constants an objective froze, as many as it asks for.
 ///
 /// # Errors
@@ -164,8 +148,8 @@ pub(crate) fn constants<const N: usize>(scalars: &[f64]) -> Result<[f64; N], Dat
 
 #[cfg(test)]
 mod tests {
-    use groupwise_core::Offsets;
     use groupwise_core::batch::AdvantageView;
+    use groupwise_core::{Denominators, Offsets};
 
     use super::*;
 
@@ -254,9 +238,9 @@ mod tests {
             trajectory: (0..n).map(|i| i as f64).collect(),
             scalars: vec![],
         };
-        assert_eq!(weights_of(&whole(7), &view), Ok([5.0, 6.0].as_slice()));
+        assert_eq!(whole(7).of_view(&view), Ok([5.0, 6.0].as_slice()));
         assert_eq!(
-            weights_of(&whole(6), &view).expect_err("refused").to_string(),
+            whole(6).of_view(&view).expect_err("refused").to_string(),
             "`denominators` has 6 entries, expected 7"
         );
         assert_eq!(constants(&[1.0, 2.0]), Ok([1.0, 2.0]));

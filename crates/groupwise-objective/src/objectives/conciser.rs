@@ -107,8 +107,7 @@ impl Part<dyn Objective> for ConciserConfig {
             "at least `epsilon`",
         )?;
         let coef = self.entropy_coef;
-        let holds = coef >= 0.0 && coef.is_finite();
-        ParamError::check(holds, "entropy_coef", coef, "a finite number >= 0")?;
+        ParamError::check_coefficient("entropy_coef", coef)?;
         Ok(match coef > 0.0 {
             true => Box::new(EntropyBonus { coef, base }),
             false => base,
@@ -177,8 +176,7 @@ impl Objective for EntropyBonus {
 #[cfg(test)]
 mod tests {
     use groupwise_core::testing::{
-        Inputs, Sample, check_gradient_away_from, check_padding, check_permutation, check_split,
-        evaluate_whole, samples,
+        Inputs, Sample, check_gradient_away_from, check_invariance, evaluate_whole, samples,
     };
     use proptest::prelude::*;
 
@@ -221,9 +219,7 @@ mod tests {
         #[test]
         fn micro_batches_order_and_padding_change_nothing(sample in samples(), coef in 0.001..1.0f64) {
             let objective = build(coef);
-            check_split(objective.as_ref(), &sample.batch, &inputs(&sample))?;
-            check_permutation(objective.as_ref(), &sample.batch, &inputs(&sample))?;
-            check_padding(objective.as_ref(), &sample.batch, &inputs(&sample))?;
+            check_invariance(objective.as_ref(), &sample.batch, &inputs(&sample))?;
         }
 
         #[test]

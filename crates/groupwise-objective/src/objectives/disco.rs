@@ -254,8 +254,7 @@ impl Part<dyn Objective> for DiscoConfig {
         let positive = tau > 0.0 && tau.is_finite();
         ParamError::check(positive, "tau", tau, "a finite number > 0")?;
         for (key, value) in [("delta", self.delta), ("beta", self.beta)] {
-            let holds = value >= 0.0 && value.is_finite();
-            ParamError::check(holds, key, value, "a finite number >= 0")?;
+            ParamError::check_coefficient(key, value)?;
         }
         ParamError::check(self.kl != KlEstimator::K2, "kl", "k2", "k1 or k3")?;
         Ok(Box::new(Disco {

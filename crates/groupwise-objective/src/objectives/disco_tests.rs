@@ -1,8 +1,7 @@
 //! Section 10 of the specification, its edge cases, and every refusal.
 
 use groupwise_core::testing::{
-    CheckFailure, Inputs, Sample, check_gradient_away_from, check_padding, check_permutation, check_split,
-    evaluate_whole, samples,
+    CheckFailure, Sample, check_gradient_away_from, check_invariance, evaluate_whole, samples,
 };
 use groupwise_core::{Advantages, Offsets, TokenBatch};
 use proptest::prelude::*;
@@ -56,20 +55,12 @@ fn build(config: &DiscoConfig) -> Box<dyn Objective> {
     config.build(&()).expect("valid")
 }
 
-fn inputs(sample: &Sample) -> Inputs<'_> {
-    Inputs {
-        logp: &sample.logp,
-        entropy: None,
-        value: None,
-    }
-}
-
 fn evaluate(config: &DiscoConfig, sample: &Sample) -> Result<Evaluation, CheckFailure> {
-    evaluate_whole(build(config).as_ref(), &sample.batch, &inputs(sample))
+    evaluate_whole(build(config).as_ref(), &sample.batch, &sample.inputs())
 }
 
 fn term(at: &Evaluation, name: &str) -> f64 {
-    at.terms.iter().find(|t| t.0 == name).expect("listed").1
+    at.term(name).expect("listed")
 }
 
 fn reward(batch: &TokenBatch, i: usize) -> f64 {
@@ -145,15 +136,13 @@ proptest! {
         let counted = sample.batch.mask.iter().filter(|m| **m).count() as f64;
         // The hinge has a kink in its second derivative at K = delta.
         let away = |_: &TokenView<'_>, _: usize| (kl - config.delta).abs() * counted;
-        check_gradient_away_from(build(&config).as_ref(), &sample.batch, &inputs(&sample), &away)?;
+        check_gradient_away_from(build(&config).as_ref(), &sample.batch, &sample.inputs(), &away)?;
     }
 
     #[test]
     fn order_padding_and_the_only_cut_change_nothing(sample in labeled(), config in configs()) {
         let objective = build(&config);
-        check_split(objective.as_ref(), &sample.batch, &inputs(&sample))?;
-        check_permutation(objective.as_ref(), &sample.batch, &inputs(&sample))?;
-        check_padding(objective.as_ref(), &sample.batch, &inputs(&sample))?;
+        check_invariance(objective.as_ref(), &sample.batch, &sample.inputs())?;
     }
 
     #[test]

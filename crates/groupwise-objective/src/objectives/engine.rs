@@ -5,6 +5,7 @@ use groupwise_core::{
     DataError, Denominators, Evaluation, Frozen, Needs, Objective, Scope, TokenBatch, TokenGrads, TokenView,
 };
 
+use super::answers::check_loss;
 use crate::aggregate::Weights;
 use crate::block::{BLOCK, Buffers, sum};
 use crate::exp::exp;
@@ -121,15 +122,7 @@ impl Objective for PolicyGradient {
 
     fn freeze(&self, denominators: &Denominators, view: &TokenView<'_>) -> Result<Frozen, DataError> {
         check_view(view)?;
-        let end = view.first_trajectory + view.n_trajectories();
-        let weights = denominators
-            .trajectory
-            .get(view.first_trajectory..end)
-            .ok_or_else(|| DataError::Length {
-                what: "denominators".into(),
-                found: denominators.trajectory.len(),
-                expected: end,
-            })?;
+        let weights = denominators.of_view(view)?;
         let mut token = Vec::new();
         if let Surrogate::Cispo(cispo) = self.surrogate {
             token.reserve(view.logp.len());
@@ -172,14 +165,7 @@ impl Objective for PolicyGradient {
             d_logp: &mut d_logp,
         };
         let figures = pulp::Arch::new().dispatch(work)?;
-        let loss = figures.policy + figures.kl_loss;
-        if !loss.is_finite() {
-            return Err(DataError::NonFinite {
-                place: "sum over trajectories".into(),
-                what: "loss".into(),
-                value: loss.to_string(),
-            });
-        }
+        let loss = check_loss(figures.policy + figures.kl_loss)?;
         let terms = self.terms(&figures, frozen.scalars.first().copied().unwrap_or(0.0), view);
         Ok(Evaluation {
             loss,

@@ -105,12 +105,7 @@ impl GrpoDConfig {
     /// Bounds or `warm_frac` out of range.
     pub fn schedule(&self) -> Result<PiecewiseLinear, ParamError> {
         let (min, max, w) = (self.beta_min, self.beta_max, self.warm_frac);
-        ParamError::check(
-            min >= 0.0 && min.is_finite(),
-            "beta_min",
-            min,
-            "a finite number >= 0",
-        )?;
+        ParamError::check_coefficient("beta_min", min)?;
         let range = format!("a finite number >= `beta_min` = {min}");
         ParamError::check(max >= min && max.is_finite(), "beta_max", max, &range)?;
         ParamError::check(w > 0.0 && w < 1.0, "warm_frac", w, "a number > 0 and < 1")?;
@@ -224,9 +219,7 @@ impl Objective for GrpoD {
 
 #[cfg(test)]
 mod tests {
-    use groupwise_core::testing::{
-        check_gradient_away_from, check_padding, check_permutation, check_split, evaluate_whole, samples,
-    };
+    use groupwise_core::testing::{check_gradient_away_from, check_invariance, evaluate_whole, samples};
     use proptest::prelude::*;
 
     use super::*;
@@ -305,9 +298,7 @@ mod tests {
                 [0.8_f64, 1.2].iter().map(|k| (k.ln() - d).abs()).fold(f64::INFINITY, f64::min)
             };
             check_gradient_away_from(objective.as_ref(), &sample.batch, &sample.inputs(), &distance)?;
-            check_split(objective.as_ref(), &sample.batch, &sample.inputs())?;
-            check_permutation(objective.as_ref(), &sample.batch, &sample.inputs())?;
-            check_padding(objective.as_ref(), &sample.batch, &sample.inputs())?;
+            check_invariance(objective.as_ref(), &sample.batch, &sample.inputs())?;
         }
     }
 

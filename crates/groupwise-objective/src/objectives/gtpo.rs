@@ -126,13 +126,7 @@ impl Objective for Gtpo {
 
     fn freeze(&self, denominators: &Denominators, view: &TokenView<'_>) -> Result<Frozen, DataError> {
         check_view(view)?;
-        let end = view.first_trajectory + view.n_trajectories();
-        let weights = denominators.trajectory.get(view.first_trajectory..end);
-        let weights = weights.ok_or_else(|| DataError::Length {
-            what: "denominators".into(),
-            found: denominators.trajectory.len(),
-            expected: end,
-        })?;
+        let weights = denominators.of_view(view)?;
         Ok(Frozen {
             trajectory: weights.to_vec(),
             token: view.logp.to_vec(),
@@ -188,10 +182,7 @@ impl Objective for Gtpo {
 
 #[cfg(test)]
 mod tests {
-    use groupwise_core::testing::{
-        Inputs, Sample, check_gradient, check_padding, check_permutation, check_split, evaluate_whole,
-        samples,
-    };
+    use groupwise_core::testing::{Inputs, check_gradient, check_invariance, evaluate_whole, samples};
     use groupwise_core::{Advantages, Offsets};
     use proptest::prelude::*;
 
@@ -204,14 +195,6 @@ mod tests {
         GtpoConfig { group_reduction }.build(&()).expect("valid")
     }
 
-    fn inputs(sample: &Sample) -> Inputs<'_> {
-        Inputs {
-            logp: &sample.logp,
-            entropy: None,
-            value: None,
-        }
-    }
-
     const BOTH: [GroupReduction; 2] = [GroupReduction::Mean, GroupReduction::Sum];
 
     proptest! {
@@ -220,9 +203,7 @@ mod tests {
             for reduction in BOTH {
                 let objective = build(reduction);
                 check_gradient(objective.as_ref(), &sample.batch, &sample.logp, None)?;
-                check_split(objective.as_ref(), &sample.batch, &inputs(&sample))?;
-                check_permutation(objective.as_ref(), &sample.batch, &inputs(&sample))?;
-                check_padding(objective.as_ref(), &sample.batch, &inputs(&sample))?;
+                check_invariance(objective.as_ref(), &sample.batch, &sample.inputs())?;
             }
         }
 
@@ -245,7 +226,7 @@ mod tests {
                 sum -= means(g) / batch.groups.len() as f64;
             }
             for (reduction, expected) in [(GroupReduction::Mean, mean), (GroupReduction::Sum, sum)] {
-                let at = evaluate_whole(build(reduction).as_ref(), batch, &inputs(&sample))?;
+                let at = evaluate_whole(build(reduction).as_ref(), batch, &sample.inputs())?;
                 prop_assert!((at.loss - expected).abs() < 1e-12);
                 prop_assert_eq!(&at.terms, &vec![("policy_loss", at.loss)]);
             }
@@ -257,8 +238,8 @@ mod tests {
             sample.batch.groups = Offsets::from_lengths(vec![1; n]);
             sample.batch.mask.fill(true);
             let config = ReinforceConfig { aggregation: Aggregation::SeqMeanTokenMean, ..Default::default() };
-            let reinforce = evaluate_whole(config.build(&())?.as_ref(), &sample.batch, &inputs(&sample))?;
-            let found = evaluate_whole(build(GroupReduction::Mean).as_ref(), &sample.batch, &inputs(&sample))?;
+            let reinforce = evaluate_whole(config.build(&())?.as_ref(), &sample.batch, &sample.inputs())?;
+            let found = evaluate_whole(build(GroupReduction::Mean).as_ref(), &sample.batch, &sample.inputs())?;
             for (a, b) in found.grads.d_logp.iter().zip(&reinforce.grads.d_logp) {
                 prop_assert!((a - b).abs() < 1e-12);
             }

@@ -269,12 +269,7 @@ impl Llds {
     /// # Errors
     /// `lambda` negative or not finite, `answer_weight` outside [0, 1].
     pub fn new(lambda: f64, gate: LldsGate, answer_weight: f64, norm: LldsNorm) -> Result<Self, ParamError> {
-        ParamError::check(
-            lambda >= 0.0 && lambda.is_finite(),
-            "lambda",
-            lambda,
-            "a finite number >= 0",
-        )?;
+        ParamError::check_coefficient("lambda", lambda)?;
         ParamError::check(
             (0.0..=1.0).contains(&answer_weight),
             "answer_weight",

@@ -1,6 +1,5 @@
 use groupwise_core::testing::{
-    CheckFailure, Inputs, Sample, check_gradient_away_from, check_padding, check_permutation, check_split,
-    evaluate_whole, samples,
+    CheckFailure, Sample, check_gradient_away_from, check_invariance, evaluate_whole, samples,
 };
 use groupwise_core::{Advantages, Offsets};
 use proptest::prelude::*;
@@ -268,7 +267,7 @@ fn bad_numbers_are_named() {
     let with = |change: &dyn Fn(&mut Sample)| {
         let mut sample = sample.clone();
         change(&mut sample);
-        evaluate_whole(objective.as_ref(), &sample.batch, &inputs(&sample))
+        evaluate_whole(objective.as_ref(), &sample.batch, &sample.inputs())
             .expect_err("refused")
             .to_string()
     };
@@ -380,21 +379,13 @@ fn the_terms_count_what_the_penalty_lifts() {
         evaluate_whole(
             build(&LldsConfig::default()).as_ref(),
             &sample.batch,
-            &inputs(&sample),
+            &sample.inputs(),
         )
         .expect("fits")
     };
-    let term = |name: &str| at.terms.iter().find(|t| t.0 == name).map(|t| t.1);
+    let term = |name: &str| at.term(name);
     assert_eq!(term("llds_loss"), Some(0.2 * 0.25));
     assert_eq!(term("llds/active_mean"), Some(1.0 / 3.0));
-}
-
-fn inputs(sample: &Sample) -> Inputs<'_> {
-    Inputs {
-        logp: &sample.logp,
-        entropy: None,
-        value: None,
-    }
 }
 
 fn build(config: &LldsConfig) -> Box<dyn Objective> {
@@ -490,21 +481,19 @@ proptest! {
     #[test]
     fn derivatives_are_central_differences(sample in samples(), config in configs()) {
         let hinge = |view: &TokenView<'_>, t: usize| (view.logp_old[t] - view.logp[t]).abs();
-        check_gradient_away_from(build(&smooth(config)).as_ref(), &sample.batch, &inputs(&sample), &hinge)?;
+        check_gradient_away_from(build(&smooth(config)).as_ref(), &sample.batch, &sample.inputs(), &hinge)?;
     }
 
     #[test]
     fn micro_batches_order_and_padding(sample in samples(), config in configs()) {
         let objective = build(&config);
-        check_split(objective.as_ref(), &sample.batch, &inputs(&sample))?;
-        check_permutation(objective.as_ref(), &sample.batch, &inputs(&sample))?;
-        check_padding(objective.as_ref(), &sample.batch, &inputs(&sample))?;
+        check_invariance(objective.as_ref(), &sample.batch, &sample.inputs())?;
     }
 
     #[test]
     fn the_objective_is_its_base_plus_the_penalty(sample in samples(), config in configs()) {
-        let at = evaluate_whole(build(&config).as_ref(), &sample.batch, &inputs(&sample))?;
-        let base = evaluate_whole(config.base.build(&())?.as_ref(), &sample.batch, &inputs(&sample))?;
+        let at = evaluate_whole(build(&config).as_ref(), &sample.batch, &sample.inputs())?;
+        let base = evaluate_whole(config.base.build(&())?.as_ref(), &sample.batch, &sample.inputs())?;
         let answer = last_actions(&sample.batch);
         let answer = (config.answer_span == AnswerSpan::LastAction).then_some(answer.as_slice());
         let penalty = pure(&sample, Llds::new(config.lambda, config.gate, config.answer_weight, config.norm)?, answer)?;

@@ -11,7 +11,7 @@ use groupwise_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::answers::{check_finite, check_loss, constants, log_ratio_sum, weights_of};
+use super::answers::{check_finite, check_loss, constants, log_ratio_sum};
 use super::engine::check_view;
 use crate::aggregate::{Aggregation, Weights};
 use crate::exp::exp;
@@ -243,8 +243,7 @@ impl Part<dyn Objective> for OffPolicyReinforceConfig {
 
     fn build(&self, _: &()) -> Result<Box<dyn Objective>, ParamError> {
         let coef = self.regularizer_coef;
-        let holds = coef >= 0.0 && coef.is_finite();
-        ParamError::check(holds, "regularizer_coef", coef, "a finite number >= 0")?;
+        ParamError::check_coefficient("regularizer_coef", coef)?;
         Ok(Box::new(OffPolicyReinforce {
             gate: OffPolicyGate::new(self)?,
             regularizer: if coef > 0.0 {
@@ -419,7 +418,7 @@ impl Objective for OffPolicyReinforce {
 
     fn freeze(&self, denominators: &Denominators, view: &TokenView<'_>) -> Result<Frozen, DataError> {
         check_view(view)?;
-        let weights = weights_of(denominators, view)?.to_vec();
+        let weights = denominators.of_view(view)?.to_vec();
         let [counted, filled] = constants(&denominators.scalars)?;
         let (mut token, mut masked) = (vec![0.0; view.logp.len()], 0u64);
         for (i, tokens) in view.tokens.iter().enumerate() {

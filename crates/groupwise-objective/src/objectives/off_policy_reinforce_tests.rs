@@ -1,8 +1,7 @@
 //! Section 10 of the specification, its edge cases, every refusal, and the named rows.
 
 use groupwise_core::testing::{
-    CheckFailure, Inputs, Sample, check_gradient, check_padding, check_permutation, check_split,
-    evaluate_whole, samples,
+    CheckFailure, Sample, check_gradient, check_invariance, evaluate_whole, samples,
 };
 use groupwise_core::{Advantages, Offsets, TokenBatch};
 use proptest::prelude::*;
@@ -64,20 +63,12 @@ fn build(config: &OffPolicyReinforceConfig) -> Box<dyn Objective> {
     config.build(&()).expect("valid")
 }
 
-fn inputs(sample: &Sample) -> Inputs<'_> {
-    Inputs {
-        logp: &sample.logp,
-        entropy: None,
-        value: None,
-    }
-}
-
 fn evaluate(config: &OffPolicyReinforceConfig, sample: &Sample) -> Result<Evaluation, CheckFailure> {
-    evaluate_whole(build(config).as_ref(), &sample.batch, &inputs(sample))
+    evaluate_whole(build(config).as_ref(), &sample.batch, &sample.inputs())
 }
 
 fn term(at: &Evaluation, name: &str) -> f64 {
-    at.terms.iter().find(|t| t.0 == name).expect("listed").1
+    at.term(name).expect("listed")
 }
 
 /// Advantages, each changed by a function.
@@ -174,9 +165,7 @@ proptest! {
     #[test]
     fn micro_batches_order_and_padding_change_nothing(sample in samples(), config in configs()) {
         let objective = build(&config);
-        check_split(objective.as_ref(), &sample.batch, &inputs(&sample))?;
-        check_permutation(objective.as_ref(), &sample.batch, &inputs(&sample))?;
-        check_padding(objective.as_ref(), &sample.batch, &inputs(&sample))?;
+        check_invariance(objective.as_ref(), &sample.batch, &sample.inputs())?;
     }
 
     #[test]
@@ -187,7 +176,7 @@ proptest! {
         for (found, expected) in at.grads.d_logp.iter().zip(&grad) {
             prop_assert!((found - expected).abs() < 1e-9 * (1.0 + expected.abs()));
         }
-        let regularizer = at.terms.iter().find(|t| t.0 == "kl_loss").map(|t| t.1);
+        let regularizer = at.term("kl_loss");
         prop_assert_eq!(
             regularizer.is_some(), config.regularizer != Regularizer::None && config.regularizer_coef > 0.0);
         let parts = term(&at, "policy_loss") + regularizer.unwrap_or(0.0);
@@ -235,7 +224,7 @@ proptest! {
     ) {
         let at = evaluate(&RecOneSideIsConfig { epsilon, epsilon_high }.general(), &sample)?;
         let ppo = PpoConfig { epsilon, epsilon_high: Some(epsilon_high), ..Default::default() }.build(&())?;
-        let clip = evaluate_whole(ppo.as_ref(), &sample.batch, &inputs(&sample))?;
+        let clip = evaluate_whole(ppo.as_ref(), &sample.batch, &sample.inputs())?;
         for (a, b) in at.grads.d_logp.iter().zip(&clip.grads.d_logp) {
             prop_assert!((a - b).abs() < 1e-12 * (1.0 + b.abs()));
         }
@@ -267,7 +256,7 @@ proptest! {
             kl_estimator: KlEstimator::K2,
             ..Default::default()
         };
-        let engine = evaluate_whole(general.build(&())?.as_ref(), &sample.batch, &inputs(&sample))?;
+        let engine = evaluate_whole(general.build(&())?.as_ref(), &sample.batch, &sample.inputs())?;
         prop_assert!((opmd.loss - engine.loss).abs() < 1e-12 * (1.0 + engine.loss.abs()));
         for (a, b) in opmd.grads.d_logp.iter().zip(&engine.grads.d_logp) {
             prop_assert!((a - b).abs() < 1e-12 * (1.0 + b.abs()));

@@ -495,13 +495,7 @@ impl Objective for Pairwise {
 
     fn freeze(&self, denominators: &Denominators, view: &TokenView<'_>) -> Result<Frozen, DataError> {
         check_view(view)?;
-        let end = view.first_trajectory + view.n_trajectories();
-        let weights = denominators.trajectory.get(view.first_trajectory..end);
-        let weights = weights.ok_or_else(|| DataError::Length {
-            what: "denominators".into(),
-            found: denominators.trajectory.len(),
-            expected: end,
-        })?;
+        let weights = denominators.of_view(view)?;
         let log_ratios = answers(view).log_ratios(view.logp, view.logp_old, weights)?;
         Ok(Frozen {
             trajectory: weights.to_vec(),

@@ -1,7 +1,7 @@
 use groupwise_core::Advantages;
 use groupwise_core::testing::{
-    Inputs, Sample, check_gradient_away_from, check_padding, check_permutation, check_split, evaluate_whole,
-    reorder, samples,
+    Sample, check_gradient_away_from, check_padding, check_permutation, check_split, evaluate_whole, reorder,
+    samples,
 };
 use proptest::prelude::*;
 
@@ -325,14 +325,6 @@ fn configs() -> impl Strategy<Value = P3oConfig> {
     })
 }
 
-fn inputs(sample: &Sample) -> Inputs<'_> {
-    Inputs {
-        logp: &sample.logp,
-        entropy: None,
-        value: None,
-    }
-}
-
 fn build(config: &P3oConfig) -> Box<dyn Objective> {
     config.build(&()).expect("valid")
 }
@@ -392,22 +384,22 @@ proptest! {
     #[test]
     fn derivatives_are_central_differences(sample in paired(), config in configs()) {
         let away = |view: &TokenView<'_>, t: usize| distance(&config, view, t);
-        check_gradient_away_from(build(&config).as_ref(), &sample.batch, &inputs(&sample), &away)?;
+        check_gradient_away_from(build(&config).as_ref(), &sample.batch, &sample.inputs(), &away)?;
     }
 
     #[test]
     fn micro_batches_order_and_padding(sample in paired(), config in configs()) {
         let objective = build(&config);
         prop_assert_eq!(objective.scope(), Scope::Group);
-        check_split(objective.as_ref(), &sample.batch, &inputs(&sample))?;
+        check_split(objective.as_ref(), &sample.batch, &sample.inputs())?;
         // Members change places too: swapping the two answers of a pair changes nothing.
-        check_permutation(objective.as_ref(), &sample.batch, &inputs(&sample))?;
-        check_padding(objective.as_ref(), &sample.batch, &inputs(&sample))?;
+        check_permutation(objective.as_ref(), &sample.batch, &sample.inputs())?;
+        check_padding(objective.as_ref(), &sample.batch, &sample.inputs())?;
     }
 
     #[test]
     fn the_objective_is_the_pure_function(sample in paired(), config in configs()) {
-        let at = evaluate_whole(build(&config).as_ref(), &sample.batch, &inputs(&sample))?;
+        let at = evaluate_whole(build(&config).as_ref(), &sample.batch, &sample.inputs())?;
         let pure = pure(&sample, &config, &advantages(&sample))?;
         prop_assert_eq!(at.loss, pure.loss);
         prop_assert_eq!(&at.grads.d_logp, &pure.d_logp);
@@ -510,14 +502,14 @@ proptest! {
 
     #[test]
     fn the_terms_are_means_over_groups_of_pairs(sample in paired(), config in configs()) {
-        let at = evaluate_whole(build(&config).as_ref(), &sample.batch, &inputs(&sample))?;
+        let at = evaluate_whole(build(&config).as_ref(), &sample.batch, &sample.inputs())?;
         let [_, (_, clipped), (_, product)] = at.terms.as_slice() else {
             return Err(TestCaseError::fail("three terms"));
         };
         prop_assert!((0.0..=1.0 + 1e-12).contains(clipped));
         let mut first = sample.clone();
         first.batch.logp_old = None;
-        let on_policy = evaluate_whole(build(&config).as_ref(), &first.batch, &inputs(&first))?;
+        let on_policy = evaluate_whole(build(&config).as_ref(), &first.batch, &first.inputs())?;
         let any = on_policy.terms[2].1;
         prop_assert!(any == 0.0 || (any - 1.0).abs() < 1e-12);
         prop_assert!(*product >= 0.0 && on_policy.terms[1].1 == 0.0);
@@ -527,7 +519,7 @@ proptest! {
     fn lone_members_and_advantages_per_token_are_refused(sample in samples(), config in configs()) {
         let objective = build(&config);
         let lone = sample.batch.groups.spans().iter().position(|g| g.len() < 2);
-        let found = evaluate_whole(objective.as_ref(), &sample.batch, &inputs(&sample));
+        let found = evaluate_whole(objective.as_ref(), &sample.batch, &sample.inputs());
         let expected = match (lone, &sample.batch.advantages) {
             (Some(g), _) => format!("group {g}: has 1 of the two or more trajectories a pair needs"),
             (None, Advantages::Token(_)) => "advantages: stand per token, and P3O compares whole trajectories".into(),

@@ -1,8 +1,7 @@
 //! The invariants of the surrogate, its edge cases, and every refusal.
 
 use groupwise_core::testing::{
-    CheckFailure, Inputs, Sample, check_gradient, check_padding, check_permutation, check_split,
-    evaluate_whole, samples,
+    CheckFailure, Inputs, Sample, check_gradient, check_invariance, evaluate_whole, samples,
 };
 use groupwise_core::{Advantages, Offsets};
 use proptest::prelude::*;
@@ -37,16 +36,8 @@ fn build(config: &PairwiseConfig) -> Box<dyn Objective> {
     config.build(&()).expect("valid")
 }
 
-fn inputs(sample: &Sample) -> Inputs<'_> {
-    Inputs {
-        logp: &sample.logp,
-        entropy: None,
-        value: None,
-    }
-}
-
 fn evaluate(config: &PairwiseConfig, sample: &Sample) -> Result<Evaluation, CheckFailure> {
-    evaluate_whole(build(config).as_ref(), &sample.batch, &inputs(sample))
+    evaluate_whole(build(config).as_ref(), &sample.batch, &sample.inputs())
 }
 
 /// The loss by its definition over pairs.
@@ -90,9 +81,7 @@ proptest! {
     #[test]
     fn micro_batches_order_and_padding_change_nothing(sample in rewarded(), config in configs()) {
         let objective = build(&config);
-        check_split(objective.as_ref(), &sample.batch, &inputs(&sample))?;
-        check_permutation(objective.as_ref(), &sample.batch, &inputs(&sample))?;
-        check_padding(objective.as_ref(), &sample.batch, &inputs(&sample))?;
+        check_invariance(objective.as_ref(), &sample.batch, &sample.inputs())?;
     }
 
     #[test]

@@ -11,6 +11,7 @@ use groupwise_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::answers::{self, check_loss};
 use super::engine::check_view;
 use crate::block::clamp;
 use crate::exp::exp;
@@ -189,12 +190,7 @@ impl Part<dyn Objective> for RankGrpoConfig {
             ParamError::check((0.0..1.0).contains(&value), key, value, "a number in [0, 1)")?;
         }
         let beta = self.beta;
-        ParamError::check(
-            beta >= 0.0 && beta.is_finite(),
-            "beta",
-            beta,
-            "a finite number >= 0",
-        )?;
+        ParamError::check_coefficient("beta", beta)?;
         Ok(Box::new(RankGrpo(self.clone())))
     }
 }
@@ -279,14 +275,7 @@ impl Objective for RankGrpo {
                 (&mut figures, &mut d_logp),
             );
         }
-        let loss = figures.policy + figures.kl_loss;
-        if !loss.is_finite() {
-            return Err(DataError::NonFinite {
-                place: "sum over trajectories".into(),
-                what: "loss".into(),
-                value: loss.to_string(),
-            });
-        }
+        let loss = check_loss(figures.policy + figures.kl_loss)?;
         Ok(Evaluation {
             loss,
             grads: TokenGrads {
@@ -437,14 +426,7 @@ fn check_finite(view: &TokenView<'_>, i: usize, tokens: Range<usize>) -> Result<
             ("logp_ref", view.logp_ref.map_or(0.0, |r| r[t])),
             ("advantage", advantages.at(t - tokens.start)),
         ] {
-            if !value.is_finite() {
-                let (trajectory, token) = (view.first_trajectory + i, t - tokens.start);
-                return Err(DataError::NonFinite {
-                    place: format!("trajectory {trajectory}, token {token}"),
-                    what: what.into(),
-                    value: value.to_string(),
-                });
-            }
+            answers::check_finite(view, (i, t - tokens.start), what, value)?;
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use groupwise_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::answers::{Answer, answers, check_finite, check_loss, log_ratio_sum, weights_of};
+use super::answers::{Answer, answers, check_finite, check_loss, log_ratio_sum};
 use super::engine::check_view;
 use crate::aggregate::{Aggregation, Weights};
 use crate::ratio::{has_slope, log_ratio};
@@ -128,8 +128,7 @@ impl Part<dyn Objective> for RegGrpoConfig {
     }
 
     fn build(&self, _: &()) -> Result<Box<dyn Objective>, ParamError> {
-        let holds = self.beta >= 0.0 && self.beta.is_finite();
-        ParamError::check(holds, "beta", self.beta, "a finite number >= 0")?;
+        ParamError::check_coefficient("beta", self.beta)?;
         Ok(Box::new(RegGrpo {
             regression: Regression::new(self)?,
             beta: self.beta,
@@ -184,8 +183,7 @@ impl Regression {
         };
         above("scale", config.scale)?;
         for (key, value) in [("eps_adv", config.eps_adv), ("eps_rho", config.eps_rho)] {
-            let holds = value >= 0.0 && value.is_finite();
-            ParamError::check(holds, key, value, "a finite number >= 0")?;
+            ParamError::check_coefficient(key, value)?;
         }
         if let Some(floor) = config.sigma_floor {
             above("sigma_floor", floor)?;
@@ -357,7 +355,7 @@ impl Objective for RegGrpo {
             scalars.extend(self.regression.held_spread(&room.log_ratios));
         }
         Ok(Frozen {
-            trajectory: weights_of(denominators, view)?.to_vec(),
+            trajectory: denominators.of_view(view)?.to_vec(),
             scalars,
             ..Frozen::default()
         })

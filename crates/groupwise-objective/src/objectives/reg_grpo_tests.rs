@@ -1,8 +1,7 @@
 //! Section 10 of the specification, its edge cases, and every refusal.
 
 use groupwise_core::testing::{
-    CheckFailure, Inputs, Sample, check_gradient_away_from, check_padding, check_permutation, check_split,
-    evaluate_whole, samples,
+    CheckFailure, Sample, check_gradient_away_from, check_invariance, evaluate_whole, samples,
 };
 use groupwise_core::{Advantages, Offsets, TokenBatch};
 use proptest::prelude::*;
@@ -56,16 +55,8 @@ fn build(config: &RegGrpoConfig) -> Box<dyn Objective> {
     config.build(&()).expect("valid")
 }
 
-fn inputs(sample: &Sample) -> Inputs<'_> {
-    Inputs {
-        logp: &sample.logp,
-        entropy: None,
-        value: None,
-    }
-}
-
 fn evaluate(config: &RegGrpoConfig, sample: &Sample) -> Result<Evaluation, CheckFailure> {
-    evaluate_whole(build(config).as_ref(), &sample.batch, &inputs(sample))
+    evaluate_whole(build(config).as_ref(), &sample.batch, &sample.inputs())
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -163,15 +154,13 @@ proptest! {
         // Where all log-ratios are equal the second derivative has no bound; that point has a test of its own.
         let flat = regressed(&sample).iter().any(|(_, x)| std(x) < 1e-3) && config.sigma_floor.is_none();
         let away = |_: &TokenView<'_>, _: usize| if flat { 0.0 } else { 1.0 };
-        check_gradient_away_from(build(&config).as_ref(), &sample.batch, &inputs(&sample), &away)?;
+        check_gradient_away_from(build(&config).as_ref(), &sample.batch, &sample.inputs(), &away)?;
     }
 
     #[test]
     fn micro_batches_order_and_padding_change_nothing(sample in rewarded(), config in configs()) {
         let objective = build(&config);
-        check_split(objective.as_ref(), &sample.batch, &inputs(&sample))?;
-        check_permutation(objective.as_ref(), &sample.batch, &inputs(&sample))?;
-        check_padding(objective.as_ref(), &sample.batch, &inputs(&sample))?;
+        check_invariance(objective.as_ref(), &sample.batch, &sample.inputs())?;
     }
 
     #[test]

@@ -103,13 +103,7 @@ impl Objective for Supervised {
     }
 
     fn freeze(&self, denominators: &Denominators, view: &TokenView<'_>) -> Result<Frozen, DataError> {
-        let end = view.first_trajectory + view.n_trajectories();
-        let weights = denominators.trajectory.get(view.first_trajectory..end);
-        let weights = weights.ok_or_else(|| DataError::Length {
-            what: "denominators".into(),
-            found: denominators.trajectory.len(),
-            expected: end,
-        })?;
+        let weights = denominators.of_view(view)?;
         Ok(Frozen {
             trajectory: weights.to_vec(),
             ..Frozen::default()
@@ -154,9 +148,7 @@ impl Objective for Supervised {
 
 #[cfg(test)]
 mod tests {
-    use groupwise_core::testing::{
-        Inputs, check_gradient, check_padding, check_permutation, check_split, samples,
-    };
+    use groupwise_core::testing::{Inputs, check_gradient, check_invariance, samples};
     use proptest::prelude::*;
 
     use super::*;
@@ -167,9 +159,7 @@ mod tests {
             let objective = supervised();
             let inputs = Inputs { logp: &sample.logp, entropy: None, value: None };
             check_gradient(objective.as_ref(), &sample.batch, &sample.logp, None)?;
-            check_split(objective.as_ref(), &sample.batch, &inputs)?;
-            check_permutation(objective.as_ref(), &sample.batch, &inputs)?;
-            check_padding(objective.as_ref(), &sample.batch, &inputs)?;
+            check_invariance(objective.as_ref(), &sample.batch, &inputs)?;
         }
     }
 }

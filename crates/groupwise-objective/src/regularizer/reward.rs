@@ -36,12 +36,7 @@ impl KlPenalty {
     /// # Errors
     /// `beta` negative or not finite.
     pub fn new(estimator: KlEstimator, beta: f64) -> Result<Self, ParamError> {
-        ParamError::check(
-            beta >= 0.0 && beta.is_finite(),
-            "beta",
-            beta,
-            "a finite number >= 0",
-        )?;
+        ParamError::check_coefficient("beta", beta)?;
         Ok(Self { estimator, beta })
     }
 

@@ -146,12 +146,7 @@ impl Conciser {
     /// # Errors
     /// Names key, value and range.
     pub fn new(config: &ConciserConfig) -> Result<Self, ParamError> {
-        ParamError::check(
-            config.lambda >= 0.0 && config.lambda.is_finite(),
-            "lambda",
-            config.lambda,
-            "a finite number >= 0",
-        )?;
+        ParamError::check_coefficient("lambda", config.lambda)?;
         ParamError::check(config.l_max >= 1, "l_max", config.l_max, ">= 1")?;
         check_correct_at(config.correct_at)?;
         Ok(Self {

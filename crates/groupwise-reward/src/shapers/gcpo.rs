@@ -179,8 +179,7 @@ impl Gcpo {
             ("aux_weight", config.aux_weight),
             ("length_weight", config.length_weight),
         ] {
-            let holds = value.is_finite() && value >= 0.0;
-            ParamError::check(holds, key, value, "a finite number >= 0")?;
+            ParamError::check_coefficient(key, value)?;
         }
         ParamError::check(config.max_length >= 1, "max_length", config.max_length, ">= 1")?;
         Ok(Self {

@@ -99,7 +99,6 @@ fn check_first(rewards: &GroupRewards, name: &str, otherwise: &str) -> Result<()
 
 #[cfg(test)]
 mod testing {
-    use std::sync::Arc;
 
     use groupwise_core::{StopReason, Trajectory};
 
@@ -109,17 +108,10 @@ mod testing {
         let mut mask = vec![false; n_masked];
         mask.resize(n, true);
         Trajectory {
-            task: 0,
-            sample: 0,
-            agent: None,
-            prompt: Arc::from([0]),
-            completion: vec![0; n],
             mask,
-            logp: vec![0.0; n],
-            entropy: vec![0.0; n],
             turns: Vec::new(),
-            version: 0,
             stop,
+            ..Trajectory::of_reply("", n)
         }
     }
 }

@@ -96,12 +96,7 @@ impl Part<dyn RewardShaper> for OpenRsConfig {
             ("weights.format", self.weights.format),
             ("weights.cosine", self.weights.cosine),
         ] {
-            ParamError::check(
-                weight.is_finite() && weight >= 0.0,
-                key,
-                weight,
-                "a finite number >= 0",
-            )?;
+            ParamError::check_coefficient(key, weight)?;
         }
         self.cosine.validate()?;
         Ok(Box::new(OpenRs(self.clone())))
@@ -145,24 +140,10 @@ impl RewardShaper for OpenRs {
 
 #[cfg(test)]
 mod tests {
-    use groupwise_core::{StopReason, Turn};
+
     use proptest::prelude::*;
 
-    use super::super::testing::member;
     use super::*;
-
-    fn reply(text: &str, n_tokens: usize) -> Trajectory {
-        Trajectory {
-            turns: vec![Turn {
-                anchor: None,
-                action: text.to_owned(),
-                tokens: 0..n_tokens,
-                reward: 0.0,
-                valid: true,
-            }],
-            ..member(n_tokens, 0, StopReason::EndToken)
-        }
-    }
 
     fn shape(
         config: &OpenRsConfig,
@@ -216,7 +197,11 @@ mod tests {
             },
             ..Default::default()
         };
-        let members = [reply("a\n</think>\nb", 4), reply("b", 2), reply("b", 1)];
+        let members = [
+            Trajectory::of_reply("a\n</think>\nb", 4),
+            Trajectory::of_reply("b", 2),
+            Trajectory::of_reply("b", 1),
+        ];
         let mut rewards = GroupRewards::new("v", vec![Some(1.0), Some(0.0), None]);
         shape(&config, &members, &mut rewards).unwrap();
         assert_eq!(rewards.rewards[0], Some(2.0));

@@ -111,12 +111,7 @@ impl PtaGrpo {
             ("w_plan", config.w_plan),
             ("w_format", config.w_format),
         ] {
-            ParamError::check(
-                weight.is_finite() && weight >= 0.0,
-                key,
-                weight,
-                "a finite number >= 0",
-            )?;
+            ParamError::check_coefficient(key, weight)?;
         }
         Ok(Self {
             config: config.clone(),

@@ -123,12 +123,7 @@ impl Ttrv {
     /// # Errors
     /// Names key, value and range.
     pub fn new(config: &TtrvConfig) -> Result<Self, ParamError> {
-        ParamError::check(
-            config.alpha.is_finite() && config.alpha >= 0.0,
-            "alpha",
-            config.alpha,
-            "a finite number >= 0",
-        )?;
+        ParamError::check_coefficient("alpha", config.alpha)?;
         ParamError::check(config.n_train != Some(0), "n_train", 0, ">= 1")?;
         Ok(Self(config.clone()))
     }

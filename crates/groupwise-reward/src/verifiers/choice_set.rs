@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use groupwise_core::{ParamError, Part, Score, Task, Trajectory, Verifier};
 use serde::{Deserialize, Serialize};
 
+use super::blocks::blocks;
 use super::refuse_aborted;
 
 /// What a right but incomplete answer earns.
@@ -134,17 +135,7 @@ impl Verifier for ChoiceSet {
 /// assert!(!has_think_answer_format("<think>both</think> so: <answer>A, C</answer>"));
 /// ```
 pub fn has_think_answer_format(text: &str) -> bool {
-    const TAGS: [&str; 4] = ["<think>", "</think>", "<answer>", "</answer>"];
-    if TAGS.iter().any(|tag| text.matches(tag).count() != 1) {
-        return false;
-    }
-    let blocks = text
-        .trim()
-        .strip_prefix("<think>")
-        .and_then(|rest| rest.split_once("</think>"))
-        .and_then(|(_, rest)| rest.trim_start().strip_prefix("<answer>"));
-    // Every tag stands once, so what is left ends the answer block or there is text behind it.
-    blocks.is_some_and(|rest| rest.ends_with("</answer>"))
+    blocks(text, ["think", "answer"]).is_some_and(|(before, _)| before.trim().is_empty())
 }
 
 #[cfg(test)]

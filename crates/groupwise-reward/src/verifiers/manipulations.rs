@@ -6,8 +6,8 @@ use groupwise_core::DataError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Corners of a box: x1, y1, x2, y2.
-pub type BoxCorners = [f64; 4];
+pub use crate::geometry::BoxCorners;
+use crate::geometry::shared_and_united;
 
 /// What a reply looked at.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -222,11 +222,8 @@ impl HitShare {
 /// assert!(iou < 0.35 && iou > 0.349999);
 /// ```
 pub fn box_iou(a: BoxCorners, b: BoxCorners) -> f64 {
-    let width = (a[2].min(b[2]) - a[0].max(b[0])).max(0.0);
-    let height = (a[3].min(b[3]) - a[1].max(b[1])).max(0.0);
-    let area = |c: BoxCorners| (c[2] - c[0]) * (c[3] - c[1]);
-    let inter = width * height;
-    inter / (area(a) + area(b) - inter + 1e-6)
+    let (shared, united) = shared_and_united(a, b);
+    shared / (united + 1e-6)
 }
 
 /// Counts the predictions of all types that hit the evidence.

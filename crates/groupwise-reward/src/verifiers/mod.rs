@@ -1,6 +1,6 @@
 //! The named verifiers, one file each, and the closed list of them.
 
-use groupwise_core::{Score, StopReason, Trajectory, Verifier, registry};
+use groupwise_core::{Score, StopReason, Task, Trajectory, Verifier, registry};
 
 mod answer_recall;
 mod blocks;
@@ -93,9 +93,14 @@ fn refuse_aborted(trajectory: &Trajectory) -> Option<Score> {
     (trajectory.stop == StopReason::Aborted).then(|| Score::Unscorable("the rollout was aborted".to_owned()))
 }
 
+/// Nor can an answer be judged that there is nothing to compare with.
+fn refuse_unjudgeable(task: &Task, trajectory: &Trajectory) -> Option<Score> {
+    let without = || Score::Unscorable(format!("task `{}` has no reference", task.id));
+    refuse_aborted(trajectory).or_else(|| task.reference.trim().is_empty().then(without))
+}
+
 #[cfg(test)]
 mod testing {
-    use std::sync::Arc;
 
     use groupwise_core::{StopReason, Trajectory, Turn};
 
@@ -117,17 +122,9 @@ mod testing {
             })
             .collect();
         Trajectory {
-            task: 0,
-            sample: 0,
-            agent: None,
-            prompt: Arc::from([0]),
-            completion: vec![0; next],
-            mask: vec![true; next],
-            logp: vec![0.0; next],
-            entropy: vec![0.0; next],
             turns,
-            version: 0,
             stop,
+            ..Trajectory::of_reply("", next)
         }
     }
 }

@@ -3,7 +3,7 @@
 use groupwise_core::{ParamError, Part, Score, Task, Trajectory, Verifier};
 use serde::{Deserialize, Serialize};
 
-use super::refuse_aborted;
+use super::refuse_unjudgeable;
 
 /// Parts of a structured thought, in their order.
 const PARTS: [&str; 4] = ["planning", "caption", "reasoning", "summary"];
@@ -131,12 +131,7 @@ impl Part<dyn Verifier> for SariConfig {
 
     fn build(&self, _: &()) -> Result<Box<dyn Verifier>, ParamError> {
         for (key, weight) in [("w_layout", self.w_layout), ("w_answer", self.w_answer)] {
-            ParamError::check(
-                weight.is_finite() && weight >= 0.0,
-                key,
-                weight,
-                "a finite number >= 0",
-            )?;
+            ParamError::check_coefficient(key, weight)?;
         }
         Ok(Box::new(Sari(self.clone())))
     }
@@ -151,11 +146,8 @@ impl Verifier for Sari {
     }
 
     fn score(&self, task: &Task, trajectory: &Trajectory) -> Score {
-        if let Some(score) = refuse_aborted(trajectory) {
+        if let Some(score) = refuse_unjudgeable(task, trajectory) {
             return score;
-        }
-        if task.reference.trim().is_empty() {
-            return Score::Unscorable(format!("task `{}` has no reference", task.id));
         }
         Score::Value(sari_reward(trajectory.answer(), &task.reference, &self.0))
     }

@@ -4,7 +4,7 @@ use groupwise_core::{ParamError, Part, Score, Task, Trajectory, Verifier};
 use serde::{Deserialize, Serialize};
 
 use super::blocks::{blocks, contents};
-use super::refuse_aborted;
+use super::refuse_unjudgeable;
 use super::uav_vl_r1::same_answer;
 
 /// Where the table of rewards comes from.
@@ -249,12 +249,7 @@ impl Part<dyn Verifier> for SrpoConfig {
     }
 
     fn build(&self, _: &()) -> Result<Box<dyn Verifier>, ParamError> {
-        ParamError::check(
-            self.alpha.is_finite() && self.alpha >= 0.0,
-            "alpha",
-            self.alpha,
-            "a finite number >= 0",
-        )?;
+        ParamError::check_coefficient("alpha", self.alpha)?;
         ParamError::check(
             self.length_target.is_finite() && self.length_target > 0.0,
             "length_target",
@@ -280,11 +275,8 @@ impl Verifier for Srpo {
     }
 
     fn score(&self, task: &Task, trajectory: &Trajectory) -> Score {
-        if let Some(score) = refuse_aborted(trajectory) {
+        if let Some(score) = refuse_unjudgeable(task, trajectory) {
             return score;
-        }
-        if task.reference.trim().is_empty() {
-            return Score::Unscorable(format!("task `{}` has no reference", task.id));
         }
         let reply = self.0.read(trajectory.answer(), &task.reference);
         Score::Value(self.0.reward(&reply).total())

@@ -4,7 +4,7 @@ use groupwise_core::answers::first_block;
 use groupwise_core::{DataError, ParamError, Part, Score, Task, Trajectory, Verifier};
 use serde::{Deserialize, Serialize};
 
-use super::refuse_aborted;
+use super::refuse_unjudgeable;
 use super::uav_vl_r1::tagged_answer_matches;
 
 /// Where in a reply the answer may stand.
@@ -238,11 +238,8 @@ impl Verifier for Ton {
     }
 
     fn score(&self, task: &Task, trajectory: &Trajectory) -> Score {
-        if let Some(score) = refuse_aborted(trajectory) {
+        if let Some(score) = refuse_unjudgeable(task, trajectory) {
             return score;
-        }
-        if task.reference.trim().is_empty() {
-            return Score::Unscorable(format!("task `{}` has no reference", task.id));
         }
         let reply = trajectory.answer();
         let right = tagged_answer_matches(reply, &task.reference)

@@ -4,7 +4,8 @@ use groupwise_core::answers::first_block;
 use groupwise_core::{ParamError, Part, Score, Task, Trajectory, Verifier};
 use serde::{Deserialize, Serialize};
 
-use super::refuse_aborted;
+use super::choice_set::has_think_answer_format;
+use super::refuse_unjudgeable;
 
 /// Format and answer, graded apart.
 ///
@@ -57,16 +58,7 @@ impl Default for UavVlR1Config {
 /// 1 if the text is `<think>..</think>` and then `<answer>..</answer>`, each tag once, white space around and between
 /// allowed; else 0.
 pub fn think_answer_format(text: &str) -> f64 {
-    let once = ["<think>", "</think>", "<answer>", "</answer>"]
-        .iter()
-        .all(|tag| text.matches(tag).count() == 1);
-    let in_order = || {
-        let (_, rest) = text.trim().strip_prefix("<think>")?.split_once("</think>")?;
-        rest.trim_start()
-            .strip_prefix("<answer>")?
-            .strip_suffix("</answer>")
-    };
-    f64::from(u8::from(once && in_order().is_some()))
+    f64::from(u8::from(has_think_answer_format(text)))
 }
 
 /// True if the first answer block of the reply holds the reference; see [`UavVlR1Config`] for the comparison.
@@ -99,12 +91,7 @@ impl Part<dyn Verifier> for UavVlR1Config {
             ("format_weight", self.format_weight),
             ("accuracy_weight", self.accuracy_weight),
         ] {
-            ParamError::check(
-                weight.is_finite() && weight >= 0.0,
-                key,
-                weight,
-                "a finite number >= 0",
-            )?;
+            ParamError::check_coefficient(key, weight)?;
         }
         ParamError::check(
             self.format_weight > 0.0 || self.accuracy_weight > 0.0,
@@ -125,11 +112,8 @@ impl Verifier for UavVlR1 {
     }
 
     fn score(&self, task: &Task, trajectory: &Trajectory) -> Score {
-        if let Some(score) = refuse_aborted(trajectory) {
+        if let Some(score) = refuse_unjudgeable(task, trajectory) {
             return score;
-        }
-        if task.reference.trim().is_empty() {
-            return Score::Unscorable(format!("task `{}` has no reference", task.id));
         }
         let reply = trajectory.answer();
         let right = f64::from(u8::from(tagged_answer_matches(reply, &task.reference)));

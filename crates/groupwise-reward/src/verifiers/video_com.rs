@@ -4,7 +4,7 @@ use groupwise_core::{ParamError, Part, Score, Task, Trajectory, Verifier};
 use serde::{Deserialize, Serialize};
 
 use super::manipulations::{Evidence, Unannotated, parse_manipulations, step_share};
-use super::refuse_aborted;
+use super::refuse_unjudgeable;
 
 /// When the first character of an answer names an option.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,12 +163,7 @@ impl Part<dyn Verifier> for VideoComConfig {
             self.iou_threshold,
             "a number in (0, 1]",
         )?;
-        ParamError::check(
-            self.share_weight.is_finite() && self.share_weight >= 0.0,
-            "share_weight",
-            self.share_weight,
-            "a finite number >= 0",
-        )?;
+        ParamError::check_coefficient("share_weight", self.share_weight)?;
         Ok(Box::new(VideoCom(self.clone())))
     }
 }
@@ -182,11 +177,8 @@ impl Verifier for VideoCom {
     }
 
     fn score(&self, task: &Task, trajectory: &Trajectory) -> Score {
-        if let Some(score) = refuse_aborted(trajectory) {
+        if let Some(score) = refuse_unjudgeable(task, trajectory) {
             return score;
-        }
-        if task.reference.trim().is_empty() {
-            return Score::Unscorable(format!("task `{}` has no reference", task.id));
         }
         match Evidence::from_columns(&task.columns) {
             Err(error) => Score::Unscorable(format!("task `{}`: {error}", task.id)),

@@ -4,8 +4,8 @@ use groupwise_core::answers::first_block;
 use groupwise_core::{ParamError, Part, Score, Task, Trajectory, Verifier};
 use serde::{Deserialize, Serialize};
 
-use super::manipulations::BoxCorners;
 use super::refuse_aborted;
+use crate::geometry::{BoxCorners, shared_and_united};
 
 /// What a question asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,13 +130,10 @@ fn letter(text: &str) -> Option<char> {
 pub fn box_overlap(a: BoxCorners, b: BoxCorners) -> f64 {
     // Written so that NaN makes a box degenerate.
     let is_box = |c: BoxCorners| c[0] < c[2] && c[1] < c[3];
-    let (width, height) = (a[2].min(b[2]) - a[0].max(b[0]), a[3].min(b[3]) - a[1].max(b[1]));
-    if !(is_box(a) && is_box(b) && width > 0.0 && height > 0.0) {
+    let (inter, union) = shared_and_united(a, b);
+    if !(is_box(a) && is_box(b) && inter > 0.0) {
         return 0.0;
     }
-    let area = |c: BoxCorners| (c[2] - c[0]) * (c[3] - c[1]);
-    let inter = width * height;
-    let union = area(a) + area(b) - inter;
     if union.is_finite() && union > 0.0 {
         // Rounding of the union must not lift a share above 1.
         (inter / union).min(1.0)

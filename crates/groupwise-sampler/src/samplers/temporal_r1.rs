@@ -107,8 +107,7 @@ impl Selection {
     /// `std_min` negative or not finite; `top` of 0.
     pub fn validate(&self) -> Result<(), ParamError> {
         let std_min = self.std_min;
-        let holds = std_min >= 0.0 && std_min.is_finite();
-        ParamError::check(holds, "std_min", std_min, "a finite number >= 0")?;
+        ParamError::check_coefficient("std_min", std_min)?;
         ParamError::check(self.top != Some(0), "top", 0, ">= 1")
     }
 

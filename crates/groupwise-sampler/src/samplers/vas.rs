@@ -93,12 +93,7 @@ impl Default for VasConfig {
 impl VasConfig {
     fn validate(&self) -> Result<(), ParamError> {
         for (key, value) in [("alpha", self.alpha), ("beta", self.beta)] {
-            ParamError::check(
-                value >= 0.0 && value.is_finite(),
-                key,
-                value,
-                "a finite number >= 0",
-            )?;
+            ParamError::check_coefficient(key, value)?;
         }
         ParamError::check(
             self.alpha + self.beta > 0.0,

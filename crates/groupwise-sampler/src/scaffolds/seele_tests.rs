@@ -1,6 +1,3 @@
-use std::sync::Arc;
-
-use groupwise_core::StopReason;
 use proptest::prelude::*;
 
 use super::*;
@@ -22,17 +19,8 @@ fn task(reference: &str) -> Task {
 
 fn members(n: usize) -> Vec<Trajectory> {
     let one = Trajectory {
-        task: 0,
-        sample: 0,
-        agent: None,
-        prompt: Arc::from([0]),
-        completion: Vec::new(),
-        mask: Vec::new(),
-        logp: Vec::new(),
-        entropy: Vec::new(),
         turns: Vec::new(),
-        version: 0,
-        stop: StopReason::EndToken,
+        ..Trajectory::of_reply("", 0)
     };
     vec![one; n]
 }

@@ -132,12 +132,7 @@ impl Part<dyn World, WorldContext> for SkillChainConfig {
             "a finite number",
         )?;
         for (name, value) in [("logit_std", self.logit_std), ("logit_noise", self.logit_noise)] {
-            ParamError::check(
-                value >= 0.0 && value.is_finite(),
-                name,
-                value,
-                "a finite number >= 0",
-            )?;
+            ParamError::check_coefficient(name, value)?;
         }
         let words = |letter: char, n: usize| (0..n).map(|i| format!("{letter}{i}")).collect();
         Ok(Box::new(SkillChain {
