@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::case::slug_of;
-use crate::{Answer, Case, Fault, GoldenFile, adapters, compare, generic};
+use crate::{Answer, Case, Fault, GoldenFile, adapters, compare, disputed, generic};
 
 /// What became of one case.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +17,8 @@ pub enum Outcome {
     Failed(String),
     /// Nothing in this workspace runs this method yet.
     NotImplemented,
+    /// Something else came out, as it must: the case is known to be wrong, in words.
+    Disputed(&'static str),
 }
 
 /// What became of one file.
@@ -48,6 +50,11 @@ impl FileReport {
         self.count(|o| matches!(o, Outcome::NotImplemented))
     }
 
+    /// Cases that are known to be wrong.
+    pub fn n_disputed(&self) -> usize {
+        self.count(|o| matches!(o, Outcome::Disputed(_)))
+    }
+
     /// Failures in words, by case name; a file that cannot be used is one failure under the name `file`.
     pub fn failures(&self) -> Vec<(&str, &str)> {
         match &self.cases {
@@ -70,8 +77,23 @@ pub fn is_implemented(slug: &str, case: &Case) -> bool {
 
 /// Runs one case.
 ///
-/// A panic inside a method is a failure of the case, not of the harness.
+/// A panic inside a method is a failure of the case, not of the harness.  A case of [`disputed`] that passes fails.
 pub fn run_case(slug: &str, case: &Case) -> Outcome {
+    settle(run_undisputed(slug, case), disputed::find(slug, &case.name))
+}
+
+/// What a dispute makes of an outcome.
+fn settle(outcome: Outcome, why: Option<&'static str>) -> Outcome {
+    match (outcome, why) {
+        (Outcome::Failed(_), Some(why)) => Outcome::Disputed(why),
+        (Outcome::Passed, Some(_)) => {
+            Outcome::Failed("passes, yet is listed as disputed: delete its line".to_owned())
+        }
+        (outcome, _) => outcome,
+    }
+}
+
+fn run_undisputed(slug: &str, case: &Case) -> Outcome {
     let (own, convention) = (adapters::find(slug), generic::find(slug, case));
     let run = || match (own, convention) {
         (Some(run), _) => Some(run(case)),
@@ -176,6 +198,24 @@ mod tests {
             judge(&case(json!({"a": 1})), refusal()),
             Outcome::Failed("refused: no".into())
         );
+    }
+
+    #[test]
+    fn a_disputed_case_must_go_on_failing() {
+        assert_eq!(
+            settle(Outcome::Failed("x".into()), Some("why")),
+            Outcome::Disputed("why")
+        );
+        assert!(matches!(settle(Outcome::Passed, Some("why")), Outcome::Failed(_)));
+        assert_eq!(settle(Outcome::Passed, None), Outcome::Passed);
+        assert_eq!(
+            settle(Outcome::NotImplemented, Some("why")),
+            Outcome::NotImplemented
+        );
+        for entry in disputed::DISPUTED {
+            assert_eq!(disputed::find(entry.slug, entry.case), Some(entry.why));
+        }
+        assert_eq!(disputed::find("ton", "another"), None);
     }
 
     #[test]

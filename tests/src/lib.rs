@@ -11,6 +11,7 @@
 //! | [`fields`] | typed access to `params` and `input`; a parameter nobody asked for is a fault |
 //! | [`nested`] | group > trajectory > token nesting, flattened and rebuilt |
 //! | [`compare`](mod@compare) | expected against found, with the path of the first difference |
+//! | [`disputed`] | cases whose numbers contradict themselves |
 //! | [`adapters`] | one file per method: case to calls of the public functions |
 //! | [`generic`] | methods that follow the naming convention need no adapter |
 //! | [`harness`] | runs files and folders |
@@ -24,6 +25,7 @@
 pub mod adapters;
 pub mod case;
 pub mod compare;
+pub mod disputed;
 pub mod fault;
 pub mod fields;
 pub mod generic;

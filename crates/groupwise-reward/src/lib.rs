@@ -21,10 +21,12 @@ mod route;
 pub mod screen_action;
 pub mod shapers;
 pub mod step_labels;
+mod verdict;
 pub mod verifiers;
 
 pub use route::RouteReward;
 pub use shapers::{ShaperSpec, main_reward, overlong_penalty, sub_reward};
+pub use verdict::Verdict;
 pub use verifiers::{
     VerifierSpec, answer_recall, choice_set_reward, digit_completion_rewards, digit_completion_target,
     exact_match, interval_overlap, normalize_answer,

@@ -50,6 +50,7 @@ mod srpo;
 mod step_grpo;
 mod temporal_r1;
 mod tempsamp_r1;
+mod ton;
 mod ttrv;
 mod tw_grpo;
 mod uav_vl_r1;
@@ -88,6 +89,7 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("gtpo", gtpo::run),
     ("tempsamp-r1", tempsamp_r1::run),
     ("tw-grpo", tw_grpo::run),
+    ("ton", ton::run),
     ("gigpo", gigpo::run),
     ("salt", salt::run),
     ("hrpo", hrpo::run),

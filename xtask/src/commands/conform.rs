@@ -13,7 +13,9 @@ use crate::{Outcome, repo};
   cargo xtask conform --allow-missing          methods nothing runs yet do not fail it
   cargo xtask conform ../more-cases            any folder of files of the same schema
 
-Exit code: 0 if every case passed, 1 if one failed or is not implemented, 2 if the folder cannot be read.")]
+A disputed case is one whose numbers contradict themselves (docs/decisions): it is counted apart.
+
+Exit code: 0 if every case passed or is disputed, 1 if one failed or is not implemented, 2 if the folder cannot be read.")]
 pub(crate) struct Args {
     /// Folder of golden files [default: tests/golden].
     dir: Option<PathBuf>,
@@ -56,12 +58,16 @@ fn line(report: &FileReport, width: usize) -> String {
     let (n_failed, n_missing) = (report.failures().len(), report.n_missing());
     let n_run = report.n_passed() + n_failed;
     let slug = &report.slug;
-    match (n_failed, n_missing) {
+    let line = match (n_failed, n_missing) {
         (0, 0) => format!("{slug:width$}  passed {n_run}/{n_run}"),
         (0, n) if n_run == 0 => format!("{slug:width$}  not implemented ({n} cases)"),
         (0, n) => format!("{slug:width$}  passed {n_run}/{n_run}, not implemented {n}"),
         (f, 0) => format!("{slug:width$}  FAILED {f}/{n_run}"),
         (f, n) => format!("{slug:width$}  FAILED {f}/{n_run}, not implemented {n}"),
+    };
+    match report.n_disputed() {
+        0 => line,
+        n => format!("{line}, disputed {n}"),
     }
 }
 
@@ -72,6 +78,7 @@ struct Totals {
     n_failed: usize,
     n_missing: usize,
     n_missing_files: usize,
+    n_disputed: usize,
 }
 
 impl Totals {
@@ -82,14 +89,15 @@ impl Totals {
             n_passed: sum(FileReport::n_passed),
             n_failed: sum(|r| r.failures().len()),
             n_missing: sum(FileReport::n_missing),
+            n_disputed: sum(FileReport::n_disputed),
             n_missing_files: reports.iter().filter(|r| r.n_missing() > 0).count(),
         }
     }
 
     fn line(&self) -> String {
         format!(
-            "{} methods: {} cases passed, {} failed, {} not implemented (of {} methods)",
-            self.n_files, self.n_passed, self.n_failed, self.n_missing, self.n_missing_files
+            "{} methods: {} cases passed, {} failed, {} disputed, {} not implemented (of {} methods)",
+            self.n_files, self.n_passed, self.n_failed, self.n_disputed, self.n_missing, self.n_missing_files
         )
     }
 }
@@ -97,7 +105,7 @@ impl Totals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use groupwise_tests::Outcome::{Failed, NotImplemented, Passed};
+    use groupwise_tests::Outcome::{Disputed, Failed, NotImplemented, Passed};
 
     fn report(outcomes: &[groupwise_tests::Outcome]) -> FileReport {
         let cases = outcomes.iter().map(|o| ("c".to_owned(), o.clone())).collect();
@@ -118,6 +126,7 @@ mod tests {
                 "vade    passed 1/1, not implemented 1",
             ),
             (vec![Passed, failed()], "vade    FAILED 1/2"),
+            (vec![Passed, Disputed("x")], "vade    passed 1/1, disputed 1"),
             (
                 vec![failed(), NotImplemented],
                 "vade    FAILED 1/1, not implemented 1",
@@ -140,7 +149,7 @@ mod tests {
         ]);
         assert_eq!(
             totals.line(),
-            "2 methods: 1 cases passed, 1 failed, 3 not implemented (of 1 methods)"
+            "2 methods: 1 cases passed, 1 failed, 0 disputed, 3 not implemented (of 1 methods)"
         );
     }
 }

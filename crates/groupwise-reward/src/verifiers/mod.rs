@@ -15,7 +15,7 @@ mod manipulations;
 mod sari;
 mod srpo;
 mod temporal_r1;
-mod thought_or_not;
+mod ton;
 mod uav_vl_r1;
 mod video_com;
 mod vlaa_thinker;
@@ -39,7 +39,7 @@ pub use temporal_r1::{
     TemporalR1Config, choice_accuracy, choice_format, grounding_accuracy, grounding_format,
     parse_time_interval,
 };
-pub use thought_or_not::{AnswerPlace, SkipChoice, ThoughtDropout, TonConfig, skips_thought, ton_format};
+pub use ton::{AnswerPlace, SkipChoice, ThoughtDropout, TonConfig, skips_thought, ton_format};
 pub use uav_vl_r1::{UavVlR1Config, tagged_answer_matches, think_answer_format};
 pub use video_com::{AnswerGate, LetterRule, VideoComConfig, VideoComReward, option_matches};
 pub use vlaa_thinker::{

@@ -249,5 +249,5 @@ impl Verifier for Ton {
 }
 
 #[cfg(test)]
-#[path = "thought_or_not_tests.rs"]
+#[path = "ton_tests.rs"]
 mod tests;
