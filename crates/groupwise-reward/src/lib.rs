@@ -15,7 +15,9 @@ pub mod interface_action;
 pub mod length_curriculum;
 pub mod listener;
 pub mod outcome_format;
+pub mod qa;
 pub mod ranking;
+mod response;
 pub mod roles;
 mod route;
 pub mod screen_action;
@@ -24,6 +26,7 @@ pub mod step_labels;
 mod verdict;
 pub mod verifiers;
 
+pub use response::{Fuel, Judge, OutOfFuel, after_thinking};
 pub use route::RouteReward;
 pub use shapers::{ShaperSpec, main_reward, overlong_penalty, sub_reward};
 pub use verdict::Verdict;

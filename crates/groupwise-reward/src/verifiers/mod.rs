@@ -12,6 +12,7 @@ mod exact_match;
 mod gui_critic_r1;
 mod interval;
 mod manipulations;
+mod qa_match;
 mod sari;
 mod srpo;
 mod temporal_r1;
@@ -33,6 +34,7 @@ pub use interval::interval_overlap;
 pub use manipulations::{
     BoxCorners, Evidence, HitShare, Manipulations, Unannotated, box_iou, parse_manipulations, step_share,
 };
+pub use qa_match::{QaMatchConfig, QaMetric, sub_exact_match};
 pub use sari::{Layout, SariConfig, sari_reward};
 pub use srpo::{SrpoConfig, SrpoReward, SrpoVersion, TwoAnswers, length_bump};
 pub use temporal_r1::{
@@ -85,6 +87,8 @@ registry! {
         Sari = "sari": SariConfig,
         /// Overlap of time intervals, or the right choice, beside the format.
         TemporalR1 = "temporal-r1": TemporalR1Config,
+        /// A short answer, by exact match or token F1.
+        QaMatch = "qa-match": QaMatchConfig,
     }
 }
 
@@ -97,6 +101,39 @@ fn refuse_aborted(trajectory: &Trajectory) -> Option<Score> {
 fn refuse_unjudgeable(task: &Task, trajectory: &Trajectory) -> Option<Score> {
     let without = || Score::Unscorable(format!("task `{}` has no reference", task.id));
     refuse_aborted(trajectory).or_else(|| task.reference.trim().is_empty().then(without))
+}
+
+/// Content of the last closed block of a tag, the blocks read from left to right.
+fn last_block<'a>(text: &'a str, tag: &str) -> Option<&'a str> {
+    blocks::contents(text, tag).pop()
+}
+
+/// Every reference of a task: its `reference`, a text or a JSON list of texts, and the texts in its columns
+/// `references` and `golds`.
+fn references(task: &Task) -> Vec<String> {
+    let mut out = Vec::new();
+    let reference = task.reference.trim();
+    let listed = if reference.starts_with('[') {
+        serde_json::from_str::<Vec<String>>(reference).ok()
+    } else {
+        None
+    };
+    match listed {
+        Some(listed) => out.extend(listed),
+        None if reference.is_empty() => {}
+        None => out.push(task.reference.clone()),
+    }
+    for column in ["references", "golds"] {
+        let texts = task.columns.get(column).and_then(|c| c.as_array());
+        out.extend(
+            texts
+                .into_iter()
+                .flatten()
+                .filter_map(|t| t.as_str())
+                .map(str::to_owned),
+        );
+    }
+    out
 }
 
 #[cfg(test)]
