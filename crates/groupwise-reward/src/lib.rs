@@ -7,6 +7,8 @@
 //!
 //! The arithmetic of each part is also a public function of plain values, for use without the seam.
 
+pub mod arithmetic;
+pub mod choice;
 pub mod combine;
 pub mod diversity;
 pub mod ensemble;
@@ -21,8 +23,11 @@ mod response;
 pub mod roles;
 mod route;
 pub mod screen_action;
+pub mod shape;
 pub mod shapers;
 pub mod step_labels;
+pub mod strict_json;
+pub mod tool_calls;
 mod verdict;
 pub mod verifiers;
 
