@@ -114,8 +114,7 @@ mod tests {
     }
 
     fn corners() -> impl Strategy<Value = BoxCorners> {
-        (-9i32..9, -9i32..9, 1i32..9, 1i32..9)
-            .prop_map(|(x, y, w, h)| [x, y, x + w, y + h].map(f64::from))
+        (-9i32..9, -9i32..9, 1i32..9, 1i32..9).prop_map(|(x, y, w, h)| [x, y, x + w, y + h].map(f64::from))
     }
 
     proptest! {

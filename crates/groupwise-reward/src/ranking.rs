@@ -90,7 +90,9 @@ pub fn rank_hits<T, U>(
     allowed: impl FnMut(&T) -> bool,
     mut matches: impl FnMut(&T, &U) -> bool,
 ) -> Vec<bool> {
-    nearest_hits(items, truth, allowed, |item, truth| matches(item, truth).then_some(()))
+    nearest_hits(items, truth, allowed, |item, truth| {
+        matches(item, truth).then_some(())
+    })
 }
 
 /// [`rank_hits`] with degrees: an item uses up the nearest ground-truth item of those it matches, the first of equals.
@@ -344,7 +346,11 @@ mod tests {
     #[test]
     fn seen_and_unknown_titles_are_no_hits_and_slots_are_filled() {
         let heat = [Title::new("Heat", 1995)];
-        let list = [Title::new("heat", 1995), Title::new("Heat", 1995), Title::parse("Heat")];
+        let list = [
+            Title::new("heat", 1995),
+            Title::new("Heat", 1995),
+            Title::parse("Heat"),
+        ];
         let hits = |seen: &[&str], catalogue| title_hits(&list, &heat, seen, catalogue, 4);
         assert_eq!(hits(&[], None), [true, false, false, false]);
         assert_eq!(hits(&["heat"], None), [false, true, false, false]);
@@ -357,7 +363,10 @@ mod tests {
     #[test]
     fn the_returned_list_bounds_the_ideal_one_in_one_form_only() {
         assert_eq!(ndcg_returned_at(&[], 2, 5), Some(0.0));
-        assert_eq!((ndcg_returned_at(&[], 0, 5), ndcg_returned_at(&[true], 2, 0)), (None, None));
+        assert_eq!(
+            (ndcg_returned_at(&[], 0, 5), ndcg_returned_at(&[true], 2, 0)),
+            (None, None)
+        );
         assert_eq!(ndcg_returned_at(&[false], 1, 5), Some(0.0));
         let full = [true, false, true];
         assert_eq!(ndcg_returned_at(&full, 2, 3), ndcg_at(&full, 2, 3));

@@ -59,7 +59,11 @@ fn scores_of(predicted: &BTreeSet<String>, gold: &BTreeSet<String>) -> EntitySco
     let common = predicted.intersection(gold).count();
     EntityScores {
         exact: predicted == gold,
-        f1: if n == 0 { 1.0 } else { 2.0 * common as f64 / n as f64 },
+        f1: if n == 0 {
+            1.0
+        } else {
+            2.0 * common as f64 / n as f64
+        },
     }
 }
 
@@ -125,7 +129,8 @@ impl EntityMatchConfig {
             EntityMetric::F1 => Verdict::scored(scores.f1, "F1 of the sets"),
             EntityMetric::Exact => Verdict::judged(scores.exact, "equality of the sets"),
         };
-        let joined = |names: &BTreeSet<String>| names.iter().map(String::as_str).collect::<Vec<_>>().join(" | ");
+        let joined =
+            |names: &BTreeSet<String>| names.iter().map(String::as_str).collect::<Vec<_>>().join(" | ");
         verdict.normal_forms(joined(&predicted), joined(&gold))
     }
 }
@@ -152,7 +157,8 @@ impl Judge for EntityMatchConfig {
 }
 
 impl Part<dyn Verifier> for EntityMatchConfig {
-    const SOURCE: &'static str = "Reconstructed: names in the normal form of SQuAD (arXiv 1606.05250), as sets";
+    const SOURCE: &'static str =
+        "Reconstructed: names in the normal form of SQuAD (arXiv 1606.05250), as sets";
 
     fn formula(&self) -> String {
         match self.metric {

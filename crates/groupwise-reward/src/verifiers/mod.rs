@@ -56,9 +56,7 @@ pub use ton::{AnswerPlace, SkipChoice, ThoughtDropout, TonConfig, skips_thought,
 pub use tool_use::ToolUseConfig;
 pub use uav_vl_r1::{UavVlR1Config, tagged_answer_matches, think_answer_format};
 pub use video_com::{AnswerGate, LetterRule, VideoComConfig, VideoComReward, option_matches};
-pub use vlaa_thinker::{
-    QuestionType, VlaaThinkerConfig, digit_matches, letter_matches, open_reward,
-};
+pub use vlaa_thinker::{QuestionType, VlaaThinkerConfig, digit_matches, letter_matches, open_reward};
 
 registry! {
     /// Every named verifier.

@@ -75,9 +75,10 @@ impl OverlapConfig {
         let verdict = match (self.of(&answer, gold), self.threshold) {
             (None, _) => Verdict::scored(lowest, "an empty box"),
             (Some(overlap), None) => Verdict::scored(overlap, "overlap"),
-            (Some(overlap), Some(threshold)) => {
-                Verdict::judged(overlap >= threshold, format!("overlap {overlap}, threshold {threshold}"))
-            }
+            (Some(overlap), Some(threshold)) => Verdict::judged(
+                overlap >= threshold,
+                format!("overlap {overlap}, threshold {threshold}"),
+            ),
         };
         verdict
             .extracted(format!("{answer:?}"))
@@ -145,7 +146,12 @@ impl Part<dyn Verifier> for OverlapConfig {
 
     fn build(&self, _: &()) -> Result<Box<dyn Verifier>, ParamError> {
         if let Some(threshold) = self.threshold {
-            ParamError::check(threshold > 0.0 && threshold <= 1.0, "threshold", threshold, "in (0, 1]")?;
+            ParamError::check(
+                threshold > 0.0 && threshold <= 1.0,
+                "threshold",
+                threshold,
+                "in (0, 1]",
+            )?;
         }
         Ok(Box::new(Judged(self.clone())))
     }
@@ -196,7 +202,12 @@ mod tests {
         assert_eq!(half.verdict("[0, 0, 2, 1]", &gold).score, Some(1.0));
         assert_eq!(half.verdict("[0, 0, 2, 0.9]", &gold).score, Some(0.0));
         assert_eq!(giou().verdict("[0, 0, 2, 2]", &gold).score, Some(1.0));
-        assert!(giou().verdict("[8, 8, 9, 9]", &gold).score.is_some_and(|r| r < 0.0));
+        assert!(
+            giou()
+                .verdict("[8, 8, 9, 9]", &gold)
+                .score
+                .is_some_and(|r| r < 0.0)
+        );
         for bad in ["[2, 2, 0, 0]", "nothing", "<think>"] {
             assert_eq!(giou().verdict(bad, &gold).score, Some(-1.0), "{bad}");
         }

@@ -88,13 +88,13 @@ pub fn read_list(text: &str) -> Vec<Title> {
         let rest = rest.filter(|rest| rest.starts_with(char::is_whitespace));
         Title::parse(rest.unwrap_or(line))
     };
-    text.lines().filter(|line| !line.trim().is_empty()).map(item).collect()
+    text.lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(item)
+        .collect()
 }
 
-/// Titles of a JSON list of `[title, year]`, or of titles where `bare` ones will do.
-///
-/// # Errors
-/// Anything of another form.
+/// Titles of a JSON list of `[title, year]`; `None` for anything of another form.
 fn titles(value: &Value) -> Option<Vec<Title>> {
     let title = |pair: &Value| {
         let pair = pair.as_array().filter(|pair| pair.len() == 2)?;
@@ -151,7 +151,10 @@ impl Judge for RankedListConfig {
             catalogue,
         }) = truth
         else {
-            return Verdict::unscorable(format!("task `{}` has no list of relevant titles and years", task.id));
+            return Verdict::unscorable(format!(
+                "task `{}` has no list of relevant titles and years",
+                task.id
+            ));
         };
         let Some(text) = after_thinking(response) else {
             return Verdict::judged(false, UNCLOSED_THINKING);
@@ -166,8 +169,11 @@ impl Judge for RankedListConfig {
         };
         let marks: String = hits.iter().map(|hit| if *hit { '1' } else { '0' }).collect();
         let n_hits = hits.iter().take(k).filter(|hit| **hit).count();
-        Verdict::scored(score.unwrap_or(0.0), format!("{n_hits} of {n} relevant among the first {k}"))
-            .normal_forms(marks, format!("{n} relevant"))
+        Verdict::scored(
+            score.unwrap_or(0.0),
+            format!("{n_hits} of {n} relevant among the first {k}"),
+        )
+        .normal_forms(marks, format!("{n} relevant"))
     }
 }
 
@@ -208,8 +214,14 @@ mod tests {
     #[test]
     fn lines_lose_numbers_and_bullets_only_where_they_are_some() {
         let names = |text: &str| read_list(text).into_iter().map(|t| t.name).collect::<Vec<_>>();
-        assert_eq!(names("1) Heat (1995)\n 12. Up (2009) \n* Alien (1979)"), ["Heat", "Up", "Alien"]);
-        assert_eq!(names("1917 (2019)\n3.10 to Yuma (2007)\n2. 300 (2006)"), ["1917", "3.10 to Yuma", "300"]);
+        assert_eq!(
+            names("1) Heat (1995)\n 12. Up (2009) \n* Alien (1979)"),
+            ["Heat", "Up", "Alien"]
+        );
+        assert_eq!(
+            names("1917 (2019)\n3.10 to Yuma (2007)\n2. 300 (2006)"),
+            ["1917", "3.10 to Yuma", "300"]
+        );
         assert!(names("\n \n").is_empty());
     }
 
@@ -221,17 +233,39 @@ mod tests {
         assert_eq!(score(ListMetric::Recall, json!({})), Some(0.5));
         let ideal = 1.0 + 1.0 / 3f64.log2();
         assert_eq!(score(ListMetric::Ndcg, json!({})), Some(1.0 / ideal));
-        assert_eq!(judge(ListMetric::NdcgReturned, json!({}), gold, "Heat (1995)"), Some(1.0));
+        assert_eq!(
+            judge(ListMetric::NdcgReturned, json!({}), gold, "Heat (1995)"),
+            Some(1.0)
+        );
         assert_eq!(score(ListMetric::Recall, json!({"seen": ["Heat"]})), Some(0.0));
-        assert_eq!(score(ListMetric::Recall, json!({"seen": [["Heat", 1995]]})), Some(0.0));
-        assert_eq!(score(ListMetric::Recall, json!({"catalogue": [["Up", 2009]]})), Some(0.0));
-        assert_eq!(score(ListMetric::Recall, json!({"relevant_items": [["Alien", 1979]]})), Some(1.0));
+        assert_eq!(
+            score(ListMetric::Recall, json!({"seen": [["Heat", 1995]]})),
+            Some(0.0)
+        );
+        assert_eq!(
+            score(ListMetric::Recall, json!({"catalogue": [["Up", 2009]]})),
+            Some(0.0)
+        );
+        assert_eq!(
+            score(ListMetric::Recall, json!({"relevant_items": [["Alien", 1979]]})),
+            Some(1.0)
+        );
         for bad in ["", "[]", "7", "[\"Heat\"]", "[[1, 2]]"] {
             assert_eq!(judge(ListMetric::Recall, json!({}), bad, list), None, "{bad}");
         }
         assert_eq!(score(ListMetric::Recall, json!({"seen": 5})), None);
-        assert_eq!(judge(ListMetric::Recall, json!({}), gold, "<think>Heat (1995)"), Some(0.0));
-        assert!(RankedListConfig { k: 0, ..Default::default() }.build(&()).is_err());
+        assert_eq!(
+            judge(ListMetric::Recall, json!({}), gold, "<think>Heat (1995)"),
+            Some(0.0)
+        );
+        assert!(
+            RankedListConfig {
+                k: 0,
+                ..Default::default()
+            }
+            .build(&())
+            .is_err()
+        );
     }
 
     proptest! {

@@ -1,0 +1,209 @@
+//! Verifiers by name.
+
+use groupwise_core::{Score, Task, Trajectory, Verifier};
+use groupwise_reward::shapers::{ShapeRule, TextShapeConfig};
+use groupwise_reward::verifiers::{
+    CountdownConfig, EntityMatchConfig, MultipleChoiceConfig, OverlapConfig, QaMatchConfig, RankedListConfig,
+    ToolUseConfig,
+};
+use groupwise_reward::{Judge, Verdict, VerifierSpec};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::error::VerifyError;
+
+/// Families that say why, with the names of their files where these differ.
+pub const FAMILIES: [(&str, &str); 12] = [
+    ("qa-match", "qa_em_f1"),
+    ("countdown", "countdown"),
+    ("multiple-choice", "choice"),
+    ("tool-use", "tool_calls"),
+    ("overlap", "iou"),
+    ("ranked-list", "ranking"),
+    ("entity-match", "entity_match"),
+    ("format", "format"),
+    ("think-format", "think_format"),
+    ("tag-count", "tag_count"),
+    ("reasoning-steps", "reasoning_steps"),
+    ("code-format", "code_format"),
+];
+
+/// A verifier with its settings.
+///
+/// Every verifier of recipes is a family under its own name, too; those outside [`FAMILIES`] give the score alone.
+///
+/// # Example
+/// ```
+/// use groupwise_core::Task;
+/// use groupwise_verify::Family;
+/// let settings = serde_json::json!({"format_score": 0.1});
+/// let family = Family::new("qa-match", settings.as_object().unwrap())?;
+/// let verdict = family.judge(&Task::new("t", "", "Paris"), "<answer>Rome</answer>");
+/// assert_eq!((verdict.score, verdict.reason.as_ref()), (Some(0.1), "no normal form is equal"));
+/// # Ok::<(), groupwise_verify::VerifyError>(())
+/// ```
+#[derive(Debug)]
+pub struct Family(Box<dyn Judge>);
+
+impl Family {
+    /// The family of that name, by its own name or that of its file, `-` and `_` alike.
+    ///
+    /// # Errors
+    /// An unknown name; settings it does not take or that are out of range.
+    pub fn new(name: &str, settings: &Map<String, Value>) -> Result<Self, VerifyError> {
+        let name = canonical(name);
+        let built = match name.as_str() {
+            "qa-match" => judge::<QaMatchConfig>(&name, settings)?,
+            "countdown" => judge::<CountdownConfig>(&name, settings)?,
+            "multiple-choice" => judge::<MultipleChoiceConfig>(&name, settings)?,
+            "tool-use" => judge::<ToolUseConfig>(&name, settings)?,
+            "overlap" => judge::<OverlapConfig>(&name, settings)?,
+            "ranked-list" => judge::<RankedListConfig>(&name, settings)?,
+            "entity-match" => judge::<EntityMatchConfig>(&name, settings)?,
+            "format" => shape(ShapeRule::Format, settings)?,
+            "think-format" => shape(ShapeRule::ThinkFormat, settings)?,
+            "tag-count" => shape(ShapeRule::TagCount, settings)?,
+            "reasoning-steps" => shape(ShapeRule::ReasoningSteps, settings)?,
+            "code-format" => shape(ShapeRule::CodeFormat, settings)?,
+            _ => scored(&name, settings)?,
+        };
+        Ok(Self(built))
+    }
+
+    /// Name in recipes.
+    pub fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    /// Judges one response.
+    pub fn judge(&self, task: &Task, response: &str) -> Verdict {
+        self.0.judge(task, response)
+    }
+}
+
+fn canonical(name: &str) -> String {
+    let dashed = name.trim().replace('_', "-");
+    let by_file = FAMILIES.iter().find(|(_, file)| file.replace('_', "-") == dashed);
+    by_file.map_or(dashed, |(own, _)| (*own).to_owned())
+}
+
+fn parse<C: DeserializeOwned>(name: &str, settings: &Map<String, Value>) -> Result<C, VerifyError> {
+    serde_json::from_value(Value::Object(settings.clone())).map_err(|e| VerifyError::Settings {
+        family: name.to_owned(),
+        what: e.to_string(),
+    })
+}
+
+/// A family whose configuration judges; its ranges are those of the verifier it builds.
+fn judge<C>(name: &str, settings: &Map<String, Value>) -> Result<Box<dyn Judge>, VerifyError>
+where
+    C: Judge + DeserializeOwned + groupwise_core::Part<dyn Verifier> + 'static,
+{
+    let config: C = parse(name, settings)?;
+    config.build(&())?;
+    Ok(Box::new(config))
+}
+
+/// Shape of the whole response.
+#[derive(Debug)]
+struct Shape(TextShapeConfig);
+
+impl Judge for Shape {
+    fn name(&self) -> &'static str {
+        self.0.rule.name()
+    }
+
+    fn judge(&self, _: &Task, response: &str) -> Verdict {
+        Verdict::scored(self.0.reward(response), "shape of the text")
+    }
+}
+
+fn shape(rule: ShapeRule, settings: &Map<String, Value>) -> Result<Box<dyn Judge>, VerifyError> {
+    let mut settings = settings.clone();
+    settings.insert("rule".to_owned(), rule.name().into());
+    let config: TextShapeConfig = parse(rule.name(), &settings)?;
+    groupwise_core::Part::build(&config, &())?;
+    Ok(Box::new(Shape(config)))
+}
+
+/// A verifier that gives no reasons.
+#[derive(Debug)]
+struct Scored {
+    verifier: Box<dyn Verifier>,
+    name: &'static str,
+}
+
+impl Judge for Scored {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn judge(&self, task: &Task, response: &str) -> Verdict {
+        let trajectory = Trajectory::of_reply(response, 1);
+        match self.verifier.score(task, &trajectory) {
+            Score::Value(score) => Verdict::scored(score, "scored"),
+            Score::Unscorable(reason) => Verdict::unscorable(reason),
+        }
+    }
+}
+
+fn scored(name: &str, settings: &Map<String, Value>) -> Result<Box<dyn Judge>, VerifyError> {
+    if !VerifierSpec::NAMES.contains(&name) {
+        let mut known: Vec<String> = FAMILIES.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let others = VerifierSpec::NAMES.iter().map(|name| (*name).to_owned());
+        known.extend(others.filter(|name| !FAMILIES.iter().any(|(own, _)| own == name)));
+        return Err(VerifyError::UnknownFamily {
+            name: name.to_owned(),
+            known,
+        });
+    }
+    let spec: VerifierSpec = parse(name, &Map::from_iter([(name.to_owned(), Value::Object(settings.clone()))]))?;
+    Ok(Box::new(Scored {
+        verifier: spec.build(&())?,
+        name: spec.name(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn build(name: &str, settings: Value) -> Result<Family, String> {
+        let settings = settings.as_object().cloned().unwrap_or_default();
+        Family::new(name, &settings).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn every_family_has_its_own_name_that_of_its_file_and_refuses_strange_settings() {
+        for (name, file) in FAMILIES {
+            for alias in [name, file, &name.replace('-', "_")] {
+                assert_eq!(build(alias, json!({})).unwrap().name(), name);
+            }
+            let error = build(name, json!({"colour": 1})).unwrap_err();
+            assert!(error.starts_with(&format!("family `{name}`: unknown field `colour`")), "{error}");
+        }
+        for name in VerifierSpec::NAMES {
+            assert_eq!(build(name, json!({})).unwrap().name(), *name);
+        }
+    }
+
+    #[test]
+    fn settings_are_read_and_their_ranges_kept() {
+        assert_eq!(
+            build("countdown", json!({"format_score": 2.0})).unwrap_err(),
+            "`format_score` = 2: must be in [0, 1)"
+        );
+        let exact = build("exact-match", json!({"case": "insensitive"})).unwrap();
+        let task = Task::new("t", "", "Paris");
+        assert_eq!(exact.judge(&task, "paris"), Verdict::scored(1.0, "scored"));
+        let without = exact.judge(&Task::new("t", "", ""), "paris");
+        assert_eq!((without.score, without.reason.as_ref()), (None, "task `t` has no reference"));
+        let line = build("format", json!({"end": "line"})).unwrap();
+        let text = "<think>\na\n</think>\n<answer>\nb\n</answer>\nc";
+        assert_eq!(line.judge(&task, text).score, Some(1.0));
+        let error = build("mathh", json!({})).unwrap_err();
+        assert!(error.starts_with("unknown family `mathh`; known are qa-match, countdown, "), "{error}");
+    }
+}
