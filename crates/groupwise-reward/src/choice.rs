@@ -37,8 +37,8 @@ const NOTHING: &str = "no letter that stands alone";
 /// - A list ("A or B", "A, C", "A/B") or a letter that is no option at the deciding place: no answer.  So are different
 ///   letters at line starts or between blanks.
 /// - "not B" and "neither" chooses nothing.
-/// - A lower case letter counts in a box, in brackets, as the first word of an answer that ends there, and as the whole
-///   text.
+/// - A lower case letter counts in a box, before a closing bracket, behind "option", as the first word of an answer that
+///   ends there, and as the whole text.
 /// - A sentence is read for 400 bytes.
 /// - The article in "A man walked in" and the pronoun I are words, not letters.
 ///
@@ -93,7 +93,7 @@ impl Letters {
 #[derive(Clone, Copy)]
 struct Word<'a> {
     bare: &'a str,
-    /// It stood in brackets.
+    /// A bracket closed behind it, as in `(b)` and `b)`.
     bracketed: bool,
     /// A stop or comma followed.
     ends: bool,
@@ -112,7 +112,7 @@ fn word(raw: &str) -> Word<'_> {
     let ends = front.ends_with(|c| is_stop(c)) || bare.len() < front.trim_end_matches(is_wrap).len();
     let open = ['(', '[', '{', '<'];
     let close = [')', ']', '}', '>'];
-    let bracketed = bare.starts_with(open) && bare.ends_with(close);
+    let bracketed = bare.ends_with(close);
     bare = bare
         .trim_start_matches(open)
         .trim_end_matches(close)
@@ -248,9 +248,14 @@ fn in_sentence(text: &str) -> Letters {
     let candidate = |i: usize, w: &Word<'_>| {
         let letter = letter(w.bare)?;
         let last_word = i + 1 == words.len() || w.ends;
+        let named = i.checked_sub(1).and_then(|j| words.get(j)).is_some_and(|before| {
+            ["option", "choice", "letter"]
+                .iter()
+                .any(|name| before.bare.eq_ignore_ascii_case(name))
+        });
         let is_letter = match letter {
-            'I' => last_word || w.bracketed,
-            _ => letter.is_ascii_uppercase() || w.bracketed || (i == 0 && last_word),
+            'I' => last_word || w.bracketed || named,
+            _ => letter.is_ascii_uppercase() || w.bracketed || named || (i == 0 && last_word),
         };
         is_letter.then_some(letter.to_ascii_uppercase())
     };

@@ -12,7 +12,7 @@ use std::io::{BufReader, BufWriter, stdin, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 
-use groupwise_verify::{Family, Options, check, run};
+use groupwise_verify::{Family, Options, check, run, settings};
 
 fn main() -> ExitCode {
     match verify() {
@@ -25,11 +25,12 @@ fn main() -> ExitCode {
 }
 
 fn verify() -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let (mut name, mut explain) = (None, false);
+    let (mut name, mut explain, mut pairs) = (None, false, Vec::new());
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--explain" => explain = true,
+            "--set" => pairs.push(args.next().ok_or("--set needs KEY=VALUE")?),
             "--check" => {
                 let path = args.next().ok_or("--check needs a file or folder")?;
                 let agreement = check(Path::new(&path), BufWriter::new(stdout()))?;
@@ -40,7 +41,7 @@ fn verify() -> Result<ExitCode, Box<dyn std::error::Error>> {
     }
     let name = name.ok_or("which family? or --check FILE_OR_DIR")?;
     let options = Options {
-        family: Family::new(&name, &serde_json::Map::new())?,
+        family: Family::new(&name, &settings(&pairs)?)?,
         explain,
     };
     let (from, to) = (

@@ -183,7 +183,11 @@ mod tests {
             ("choices.jsonl", Err("choices")),
             ("poetry_examples.jsonl", Err("poetry")),
         ] {
-            assert_eq!(family_of(Path::new(file)), family.map_err(str::to_owned), "{file}");
+            assert_eq!(
+                family_of(Path::new(file)),
+                family.map_err(str::to_owned),
+                "{file}"
+            );
         }
     }
 

@@ -24,6 +24,14 @@ pub enum VerifyError {
         /// What is wrong.
         what: String,
     },
+    /// A setting that cannot be read.
+    #[error("setting `{pair}`: {what}")]
+    Pair {
+        /// As given.
+        pair: String,
+        /// What is wrong.
+        what: String,
+    },
     /// A setting out of range.
     #[error(transparent)]
     Param(#[from] ParamError),

@@ -81,6 +81,45 @@ impl Family {
     }
 }
 
+/// Settings from `key=value` pairs: a dotted key reaches inside, a value is JSON or else text.
+///
+/// # Errors
+/// A pair without `=`; a key that reaches inside a value that is no object.
+///
+/// # Example
+/// ```
+/// let settings = groupwise_verify::settings(&["metric=f1-squad", "format_score=0.1"])?;
+/// assert_eq!(settings["metric"], "f1-squad");
+/// assert_eq!(settings["format_score"], 0.1);
+/// # Ok::<(), groupwise_verify::VerifyError>(())
+/// ```
+pub fn settings<S: AsRef<str>>(pairs: &[S]) -> Result<Map<String, Value>, VerifyError> {
+    let mut out = Map::new();
+    for pair in pairs.iter().map(AsRef::as_ref) {
+        let bad = |what: &str| VerifyError::Pair {
+            pair: pair.to_owned(),
+            what: what.to_owned(),
+        };
+        let (key, text) = pair.split_once('=').ok_or_else(|| bad("is no `key=value`"))?;
+        let value = serde_json::from_str(text.trim()).unwrap_or_else(|_| text.trim().into());
+        let mut inside = &mut out;
+        let mut path = key.trim().split('.').peekable();
+        while let Some(step) = path.next() {
+            if path.peek().is_none() {
+                inside.insert(step.to_owned(), value);
+                break;
+            }
+            let next = inside
+                .entry(step.to_owned())
+                .or_insert_with(|| Value::Object(Map::new()));
+            inside = next
+                .as_object_mut()
+                .ok_or_else(|| bad("reaches inside a plain value"))?;
+        }
+    }
+    Ok(out)
+}
+
 fn canonical(name: &str) -> String {
     let dashed = name.trim().replace('_', "-");
     let by_file = FAMILIES.iter().find(|(_, file)| file.replace('_', "-") == dashed);
@@ -157,7 +196,10 @@ fn scored(name: &str, settings: &Map<String, Value>) -> Result<Box<dyn Judge>, V
             known,
         });
     }
-    let spec: VerifierSpec = parse(name, &Map::from_iter([(name.to_owned(), Value::Object(settings.clone()))]))?;
+    let spec: VerifierSpec = parse(
+        name,
+        &Map::from_iter([(name.to_owned(), Value::Object(settings.clone()))]),
+    )?;
     Ok(Box::new(Scored {
         verifier: spec.build(&())?,
         name: spec.name(),
@@ -182,7 +224,10 @@ mod tests {
                 assert_eq!(build(alias, json!({})).unwrap().name(), name);
             }
             let error = build(name, json!({"colour": 1})).unwrap_err();
-            assert!(error.starts_with(&format!("family `{name}`: unknown field `colour`")), "{error}");
+            assert!(
+                error.starts_with(&format!("family `{name}`: unknown field `colour`")),
+                "{error}"
+            );
         }
         for name in VerifierSpec::NAMES {
             assert_eq!(build(name, json!({})).unwrap().name(), *name);
@@ -199,11 +244,28 @@ mod tests {
         let task = Task::new("t", "", "Paris");
         assert_eq!(exact.judge(&task, "paris"), Verdict::scored(1.0, "scored"));
         let without = exact.judge(&Task::new("t", "", ""), "paris");
-        assert_eq!((without.score, without.reason.as_ref()), (None, "task `t` has no reference"));
+        assert_eq!(
+            (without.score, without.reason.as_ref()),
+            (None, "task `t` has no reference")
+        );
         let line = build("format", json!({"end": "line"})).unwrap();
         let text = "<think>\na\n</think>\n<answer>\nb\n</answer>\nc";
         assert_eq!(line.judge(&task, text).score, Some(1.0));
+        let nested = super::settings(&["a.b = 1", "a.c=x", "d=[2]"]).unwrap();
+        assert_eq!(Value::Object(nested), json!({"a": {"b": 1, "c": "x"}, "d": [2]}));
+        for (pairs, what) in [
+            (vec!["a"], "setting `a`: is no `key=value`"),
+            (
+                vec!["a=1", "a.b=2"],
+                "setting `a.b=2`: reaches inside a plain value",
+            ),
+        ] {
+            assert_eq!(super::settings(&pairs).unwrap_err().to_string(), what);
+        }
         let error = build("mathh", json!({})).unwrap_err();
-        assert!(error.starts_with("unknown family `mathh`; known are qa-match, countdown, "), "{error}");
+        assert!(
+            error.starts_with("unknown family `mathh`; known are qa-match, countdown, "),
+            "{error}"
+        );
     }
 }

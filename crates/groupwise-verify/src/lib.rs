@@ -28,6 +28,6 @@ mod stream;
 
 pub use check::{Agreement, CHECKED, Cell, Disagreement, FamilyReport, check, check_rows};
 pub use error::VerifyError;
-pub use family::{FAMILIES, Family};
+pub use family::{FAMILIES, Family, settings};
 pub use row::Row;
 pub use stream::{Options, Progress, run};

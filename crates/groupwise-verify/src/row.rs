@@ -124,8 +124,14 @@ mod tests {
             "answer": ["x", "y"], "options": ["A"],
         }))
         .unwrap();
-        assert_eq!((found.response.as_str(), found.task.prompt.as_str()), ("two", "q"));
-        assert_eq!((found.task.id.as_str(), found.task.reference.as_str()), ("a", r#"["x","y"]"#));
+        assert_eq!(
+            (found.response.as_str(), found.task.prompt.as_str()),
+            ("two", "q")
+        );
+        assert_eq!(
+            (found.task.id.as_str(), found.task.reference.as_str()),
+            ("a", r#"["x","y"]"#)
+        );
         assert_eq!(found.task.columns["options"], json!(["A"]));
         assert_eq!(found.task.columns.len(), 1);
     }
@@ -137,7 +143,10 @@ mod tests {
         assert_eq!(response(json!(null)).as_deref(), Ok(""));
         assert_eq!(response(json!([])).as_deref(), Ok(""));
         assert_eq!(response(json!([{"content": "a"}])).as_deref(), Ok("a"));
-        assert_eq!(response(json!([{"role": "assistant", "content": null}])).as_deref(), Ok(""));
+        assert_eq!(
+            response(json!([{"role": "assistant", "content": null}])).as_deref(),
+            Ok("")
+        );
         let parts = json!([{"content": [{"type": "text", "text": "a"}, {"type": "image"}, {"type": "text", "text": "b"}]}]);
         assert_eq!(response(parts).as_deref(), Ok("ab"));
         assert_eq!(
@@ -166,7 +175,10 @@ mod tests {
     fn the_reference_is_the_first_that_is_there() {
         let reference = |value: Value| row(&value).unwrap().task.reference;
         assert_eq!(reference(json!({"response": "", "gold": 5})), "5");
-        assert_eq!(reference(json!({"response": "", "solution": "a", "answer": "b"})), "a");
+        assert_eq!(
+            reference(json!({"response": "", "solution": "a", "answer": "b"})),
+            "a"
+        );
         assert_eq!(reference(json!({"response": "", "solution": null})), "");
         let kept = row(&json!({"response": "", "solution": "a", "gold": "b"})).unwrap();
         assert_eq!(kept.task.columns["gold"], "b");

@@ -46,7 +46,10 @@ pub(super) fn short_answer(row: &Fields<'_>) -> Result<Vec<Mismatch>, String> {
 /// `response`, `numbers`, `target` with `expected`: `correct`, `wrong` or `no_answer`.
 pub(super) fn countdown(row: &Fields<'_>) -> Result<Vec<Mismatch>, String> {
     let numbers = row.list_of("numbers", "whole numbers", Value::as_u64)?;
-    let target = row.value("target")?.as_i64().ok_or("`target` is no whole number")?;
+    let target = row
+        .value("target")?
+        .as_i64()
+        .ok_or("`target` is no whole number")?;
     let config = CountdownConfig::default();
     let found = match config.verdict(row.text("response")?, &numbers, target).score {
         Some(1.0) => "correct",

@@ -19,7 +19,11 @@ pub(super) fn overlap(row: &Fields<'_>) -> Result<Vec<Mismatch>, String> {
             let ends = row.numbers(key)?;
             <[f64; 2]>::try_from(ends).map_err(|_| format!("`{key}` has no two ends"))
         };
-        any |= row.compare("tiou", interval_overlap(span("pred_span")?, span("gold_span")?), &mut out);
+        any |= row.compare(
+            "tiou",
+            interval_overlap(span("pred_span")?, span("gold_span")?),
+            &mut out,
+        );
     } else {
         let corners = |key: &str| {
             let corners = row.numbers(key)?;

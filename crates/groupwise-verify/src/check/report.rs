@@ -60,7 +60,14 @@ impl FamilyReport {
         self.rows += 1;
         self.agree += agree;
         if agree == 0 {
-            let told = |m: &Mismatch| format!("{} {} instead of {}", m.field, short(&m.found), short(&m.expected));
+            let told = |m: &Mismatch| {
+                format!(
+                    "{} {} instead of {}",
+                    m.field,
+                    short(&m.found),
+                    short(&m.expected)
+                )
+            };
             self.disagreements.push(Disagreement {
                 id: id.to_owned(),
                 kind: kind.to_owned(),
@@ -80,10 +87,21 @@ impl FamilyReport {
     }
 
     fn write(&self, writer: &mut impl Write) -> io::Result<()> {
-        writeln!(writer, "{}: {} of {} rows agree", self.family, self.agree, self.rows)?;
+        writeln!(
+            writer,
+            "{}: {} of {} rows agree",
+            self.family, self.agree, self.rows
+        )?;
         for ((tier, kind), cell) in &self.cells {
-            write!(writer, "  {tier:<10}  {kind:<28}  {} of {}", cell.agree, cell.rows)?;
-            let ids = self.disagreements.iter().filter(|d| d.tier == *tier && d.kind == *kind);
+            write!(
+                writer,
+                "  {tier:<10}  {kind:<28}  {} of {}",
+                cell.agree, cell.rows
+            )?;
+            let ids = self
+                .disagreements
+                .iter()
+                .filter(|d| d.tier == *tier && d.kind == *kind);
             for (i, disagreement) in ids.enumerate() {
                 let mark = if i == 0 { "  disagree: " } else { ", " };
                 write!(writer, "{mark}{}", disagreement.id)?;

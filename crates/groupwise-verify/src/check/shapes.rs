@@ -14,7 +14,10 @@ use super::fields::{Fields, Mismatch};
 
 pub(super) fn shape(row: &Fields<'_>) -> Result<Vec<Mismatch>, String> {
     let inputs = row.object("inputs")?;
-    let end = FormatEnd::Exact;
+    let end = match inputs.has("exact_end") && inputs.value("exact_end")? == &Value::Bool(false) {
+        true => FormatEnd::Line,
+        false => FormatEnd::Exact,
+    };
     let text = || inputs.text("text");
     let language = || inputs.optional_text("language").unwrap_or("python");
     let found: Value = match row.text("kind")? {
@@ -33,7 +36,14 @@ pub(super) fn shape(row: &Fields<'_>) -> Result<Vec<Mismatch>, String> {
             let (length, limit) = (inputs.size("length")?, inputs.size("max_len")?);
             overlong_penalty(length, limit, inputs.size("cache")?, 1.0).into()
         }
-        other => return Err(format!("kind `{other}` is not known")),
+        // One strange row must not hide the others.
+        other => {
+            return Ok(vec![Mismatch {
+                field: "kind".to_owned(),
+                expected: "a kind that is known".into(),
+                found: other.into(),
+            }]);
+        }
     };
     let mut out = Vec::new();
     let any = row.compare("expected", found, &mut out);
@@ -69,7 +79,9 @@ fn cosine(inputs: &Fields<'_>, length: &str, clamp: Clamp) -> Result<Value, Stri
 }
 
 fn kimi(inputs: &Fields<'_>) -> Result<Value, String> {
-    let lengths = inputs.list_of("lengths", "sizes", |v| v.as_u64().and_then(|n| usize::try_from(n).ok()))?;
+    let lengths = inputs.list_of("lengths", "sizes", |v| {
+        v.as_u64().and_then(|n| usize::try_from(n).ok())
+    })?;
     let correct = inputs.list_of("correct", "verdicts", |v| Some(v.as_bool()))?;
     let rewards = kimi_length_rewards(&lengths, &correct).map_err(|e| e.to_string())?;
     Ok(rewards.into())
