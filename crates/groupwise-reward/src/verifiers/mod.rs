@@ -10,6 +10,7 @@ mod digit_completion;
 mod environment;
 mod exact_match;
 mod gui_critic_r1;
+pub mod ifeval;
 mod interval;
 mod manipulations;
 mod sari;
@@ -85,6 +86,8 @@ registry! {
         Sari = "sari": SariConfig,
         /// Overlap of time intervals, or the right choice, beside the format.
         TemporalR1 = "temporal-r1": TemporalR1Config,
+        /// Instructions whose following a program can check.
+        Ifeval = "ifeval": ifeval::IfevalConfig,
     }
 }
 
@@ -147,7 +150,11 @@ mod tests {
             "<think></think><answer>3</answer>",
         ]
         .map(|reply| testing::trajectory(&[(reply, 1.0)], StopReason::EndToken));
+        // Most take an answer for reference, some what an answer must be.
+        let references = [("ifeval", r#"{"instruction": "punctuation:no_comma"}"#)];
         for name in VerifierSpec::NAMES {
+            let own = references.iter().find(|(owner, _)| owner == name);
+            own.inspect(|(_, reference)| task.reference = (*reference).to_owned());
             let verifier = VerifierSpec::named(name).unwrap().build(&()).unwrap();
             assert_eq!(verifier.name(), *name);
             assert_eq!(
@@ -157,6 +164,7 @@ mod tests {
             // Some judge a bare answer, some a tagged one.
             let earns = |reply| verifier.score(&task, reply).value().is_some_and(|r| r > 0.0);
             assert!(finished.iter().any(earns), "{name}");
+            task.reference = "3".to_owned();
         }
     }
 
