@@ -18,6 +18,7 @@ pub mod outcome_format;
 pub mod ranking;
 pub mod roles;
 mod route;
+pub mod sandbox;
 pub mod screen_action;
 pub mod shapers;
 pub mod step_labels;

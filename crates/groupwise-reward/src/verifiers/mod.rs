@@ -5,6 +5,7 @@ use groupwise_core::{Score, StopReason, Task, Trajectory, Verifier, registry};
 mod answer_recall;
 mod blocks;
 mod choice_set;
+mod code_tests;
 mod craft_gui;
 mod digit_completion;
 mod environment;
@@ -23,6 +24,7 @@ mod vlaa_thinker;
 
 pub use answer_recall::{AnswerPart, AnswerRecallConfig, answer_recall, normalize_answer};
 pub use choice_set::{ChoiceSetConfig, Credit, choice_set_reward, has_think_answer_format};
+pub use code_tests::{CodeTests, CodeTestsConfig, ProgramPart, code_tests};
 pub use craft_gui::CraftGuiConfig;
 pub use digit_completion::{
     DigitCompletionConfig, EndMark, digit_completion_rewards, digit_completion_target,
@@ -88,6 +90,8 @@ registry! {
         TemporalR1 = "temporal-r1": TemporalR1Config,
         /// Instructions whose following a program can check.
         Ifeval = "ifeval": ifeval::IfevalConfig,
+        /// A program passes tests in a sandbox.
+        CodeTests = "code-tests": CodeTestsConfig,
     }
 }
 
@@ -148,11 +152,21 @@ mod tests {
             "<answer>3</answer>",
             "<score>3</score>",
             "<think></think><answer>3</answer>",
+            "```python\ndef f(): return 3\n```",
         ]
         .map(|reply| testing::trajectory(&[(reply, 1.0)], StopReason::EndToken));
         // Most take an answer for reference, some what an answer must be.
-        let references = [("ifeval", r#"{"instruction": "punctuation:no_comma"}"#)];
+        let references = [
+            ("ifeval", r#"{"instruction": "punctuation:no_comma"}"#),
+            (
+                "code-tests",
+                r#"{"kind": "asserts", "tests": ["assert f() == 3"]}"#,
+            ),
+        ];
         for name in VerifierSpec::NAMES {
+            if *name == "code-tests" && !cfg!(all(feature = "sandbox", unix)) {
+                continue;
+            }
             let own = references.iter().find(|(owner, _)| owner == name);
             own.inspect(|(_, reference)| task.reference = (*reference).to_owned());
             let verifier = VerifierSpec::named(name).unwrap().build(&()).unwrap();

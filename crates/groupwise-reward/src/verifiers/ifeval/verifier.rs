@@ -8,14 +8,14 @@ use super::{Instruction, InstructionError, Strictness};
 use crate::Verdict;
 use crate::verifiers::refuse_unjudgeable;
 
-/// What several instructions earn together.
+/// What several instructions, or several tests, earn together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Credit {
-    /// 1 if every instruction is followed, else 0: the accuracy "on the level of prompts".
+    /// 1 if every instruction is followed (every test passes), else 0: the accuracy "on the level of prompts".
     #[default]
     All,
-    /// The share of instructions that are followed: "on the level of instructions".
+    /// The share of instructions that are followed (of tests that pass): "on the level of instructions".
     Share,
 }
 
@@ -31,7 +31,8 @@ pub enum Thinking {
 }
 
 impl Thinking {
-    fn of(self, response: &str) -> &str {
+    /// What is left of the response.
+    pub(in crate::verifiers) fn of(self, response: &str) -> &str {
         if self == Self::Keep {
             return response;
         }
