@@ -21,6 +21,7 @@ mod ton;
 mod uav_vl_r1;
 mod video_com;
 mod vlaa_thinker;
+mod wireless_math;
 
 pub use answer_recall::{AnswerPart, AnswerRecallConfig, answer_recall, normalize_answer};
 pub use choice_set::{ChoiceSetConfig, Credit, choice_set_reward, has_think_answer_format};
@@ -47,6 +48,10 @@ pub use uav_vl_r1::{UavVlR1Config, tagged_answer_matches, think_answer_format};
 pub use video_com::{AnswerGate, LetterRule, VideoComConfig, VideoComReward, option_matches};
 pub use vlaa_thinker::{
     QuestionType, VlaaThinkerConfig, box_overlap, digit_matches, letter_matches, open_reward,
+};
+pub use wireless_math::{
+    Unboxed, WirelessMathConfig, WirelessMathKind, boxes, mcq_letter, wireless_math,
+    wireless_math_normal_form,
 };
 
 registry! {
@@ -92,6 +97,8 @@ registry! {
         Ifeval = "ifeval": ifeval::IfevalConfig,
         /// A program passes tests in a sandbox.
         CodeTests = "code-tests": CodeTestsConfig,
+        /// A letter, or equations in boxes.
+        Wirelessmathlm = "wirelessmathlm": WirelessMathConfig,
     }
 }
 
@@ -153,6 +160,7 @@ mod tests {
             "<score>3</score>",
             "<think></think><answer>3</answer>",
             "```python\ndef f(): return 3\n```",
+            "\\boxed{3}",
         ]
         .map(|reply| testing::trajectory(&[(reply, 1.0)], StopReason::EndToken));
         // Most take an answer for reference, some what an answer must be.

@@ -502,7 +502,7 @@ fn hostile_responses_are_read_in_time() {
         "*", "**", "[", "\n", "\n\n", "<<", "P.", "p. p. ", "```", " ", "***", "******", "-\n", "[[",
         "{\"a\":", "a",
     ] {
-        let response = piece.repeat(200_000 / piece.len());
+        let response = piece.repeat(100_000 / piece.len());
         for instruction in &instructions {
             let strict = instruction.follows(&response, Strictness::Strict);
             assert!(!strict || instruction.follows(&response, Strictness::Loose));
@@ -511,6 +511,8 @@ fn hostile_responses_are_read_in_time() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn no_response_panics_and_loose_accepts_whatever_strict_does(
         response in "([a-zA-Z*\\[\\]<>,.'\"`{}:0-9 \n\u{1c}é-]|Section 1|P\\.S\\.|\\*\\*\\*){0,40}",

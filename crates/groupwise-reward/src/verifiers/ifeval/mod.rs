@@ -78,7 +78,8 @@ pub enum Strictness {
 /// - A count of 0 means 0. In the source it means "any number", drawn at random for each check; so does a missing argument,
 ///   which is an error here.
 /// - `keywords:letter_frequency` takes any one character; the source draws a letter where it is none of a to z.
-/// - Languages are told by the text in lower case (the crates `whatlang`, and `whichlang` where the former is not sure); the
+/// - Languages are told by the first 10,000 characters in lower case (the crates `whatlang`, and `whichlang` where the former
+///   is not sure); the
 ///   source uses `langdetect`, which draws random numbers and, of words in capitals, reads only the first letter.  On a
 ///   sentence or more they agree; on a word or two none is to be trusted.  Swahili is not among the languages known.
 ///
