@@ -22,6 +22,7 @@ pub mod ranking;
 mod response;
 pub mod roles;
 mod route;
+pub mod sandbox;
 pub mod screen_action;
 pub mod shape;
 pub mod shapers;

@@ -3,6 +3,7 @@
 mod answers;
 mod fields;
 mod lists;
+mod programs;
 mod report;
 mod shapes;
 mod tools;
@@ -23,10 +24,12 @@ use crate::stream::{is_blank, next_line};
 type RowCheck = fn(&Fields<'_>) -> Result<Vec<Mismatch>, String>;
 
 /// Families whose rows can be checked, by the beginning of a file's name; of several that fit, the longest counts.
-pub const CHECKED: [&str; 8] = [
+pub const CHECKED: [&str; 10] = [
     "choice",
+    "code_tests",
     "countdown",
     "entity_match",
+    "ifeval",
     "iou",
     "qa_em_f1",
     "ranking",
@@ -38,8 +41,10 @@ pub const CHECKED: [&str; 8] = [
 fn row_check(family: &str) -> Option<RowCheck> {
     Some(match family {
         "choice" => answers::choice,
+        "code_tests" => programs::tests,
         "countdown" => answers::countdown,
         "entity_match" => lists::entity_match,
+        "ifeval" => programs::instruction,
         "iou" => lists::overlap,
         "qa_em_f1" => answers::short_answer,
         "ranking" => lists::ranking,

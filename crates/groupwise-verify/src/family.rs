@@ -1,19 +1,23 @@
 //! Verifiers by name.
 
+use std::borrow::Cow;
+
 use groupwise_core::{Score, Task, Trajectory, Verifier};
+use groupwise_reward::sandbox::Sandbox;
 use groupwise_reward::shapers::{ShapeRule, TextShapeConfig};
+use groupwise_reward::verifiers::ifeval::{IfevalConfig, Thinking, check_instructions};
 use groupwise_reward::verifiers::{
-    CountdownConfig, EntityMatchConfig, MultipleChoiceConfig, OverlapConfig, QaMatchConfig, RankedListConfig,
-    ToolUseConfig,
+    CodeTests, CodeTestsConfig, CountdownConfig, EntityMatchConfig, MultipleChoiceConfig, OverlapConfig,
+    QaMatchConfig, RankedListConfig, ToolUseConfig, code_tests,
 };
-use groupwise_reward::{Judge, Verdict, VerifierSpec};
+use groupwise_reward::{Judge, Verdict, VerifierSpec, after_thinking};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::error::VerifyError;
 
 /// Families that say why, with the names of their files where these differ.
-pub const FAMILIES: [(&str, &str); 12] = [
+pub const FAMILIES: [(&str, &str); 14] = [
     ("qa-match", "qa_em_f1"),
     ("countdown", "countdown"),
     ("multiple-choice", "choice"),
@@ -21,6 +25,8 @@ pub const FAMILIES: [(&str, &str); 12] = [
     ("overlap", "iou"),
     ("ranked-list", "ranking"),
     ("entity-match", "entity_match"),
+    ("ifeval", "ifeval"),
+    ("code-tests", "code_tests"),
     ("format", "format"),
     ("think-format", "think_format"),
     ("tag-count", "tag_count"),
@@ -60,6 +66,8 @@ impl Family {
             "overlap" => judge::<OverlapConfig>(&name, settings)?,
             "ranked-list" => judge::<RankedListConfig>(&name, settings)?,
             "entity-match" => judge::<EntityMatchConfig>(&name, settings)?,
+            "ifeval" => Box::new(Instructions(parse(&name, settings)?)),
+            "code-tests" => programs(&name, settings)?,
             "format" => shape(ShapeRule::Format, settings)?,
             "think-format" => shape(ShapeRule::ThinkFormat, settings)?,
             "tag-count" => shape(ShapeRule::TagCount, settings)?,
@@ -165,6 +173,68 @@ fn shape(rule: ShapeRule, settings: &Map<String, Value>) -> Result<Box<dyn Judge
     Ok(Box::new(Shape(config)))
 }
 
+/// The reference of a task, or where it has none its columns of these names as one JSON object.
+fn reference_or_columns<'a>(task: &'a Task, columns: &[&str]) -> Cow<'a, str> {
+    if !task.reference.trim().is_empty() {
+        return Cow::Borrowed(&task.reference);
+    }
+    let found = columns
+        .iter()
+        .filter_map(|key| Some(((*key).to_owned(), task.columns.get(*key)?.clone())));
+    Cow::Owned(Value::Object(found.collect()).to_string())
+}
+
+/// Instructions that a program can check; see [`IfevalConfig`].
+#[derive(Debug)]
+struct Instructions(IfevalConfig);
+
+impl Judge for Instructions {
+    fn name(&self) -> &'static str {
+        "ifeval"
+    }
+
+    fn judge(&self, task: &Task, response: &str) -> Verdict {
+        let reference = reference_or_columns(task, &["instruction_id_list", "kwargs", "instruction", "args"]);
+        check_instructions(&reference, response, &self.0)
+    }
+}
+
+/// Programs run against tests; see [`CodeTestsConfig`].
+#[derive(Debug)]
+struct Programs {
+    config: CodeTestsConfig,
+    sandbox: Sandbox,
+}
+
+impl Judge for Programs {
+    fn name(&self) -> &'static str {
+        "code-tests"
+    }
+
+    fn judge(&self, task: &Task, response: &str) -> Verdict {
+        let tests = match CodeTests::parse(&reference_or_columns(task, &["kind", "tests"])) {
+            Ok(tests) => tests,
+            Err(reason) => return Verdict::unscorable(reason),
+        };
+        let text = match self.config.thinking {
+            Thinking::Keep => Some(response),
+            Thinking::Cut => after_thinking(response),
+        };
+        match text.and_then(|text| self.config.program.of(text)) {
+            Some(program) => code_tests(&self.sandbox, &tests, program, self.config.credit),
+            None => Verdict::judged(false, "no program outside the thinking part"),
+        }
+    }
+}
+
+fn programs(name: &str, settings: &Map<String, Value>) -> Result<Box<dyn Judge>, VerifyError> {
+    let config: CodeTestsConfig = parse(name, settings)?;
+    // Says so where this was built without the sandbox.
+    groupwise_core::Part::build(&config, &())?;
+    let sandbox = Sandbox::new(config.sandbox.clone())?;
+    Ok(Box::new(Programs { config, sandbox }))
+}
+
 /// A verifier that gives no reasons.
 #[derive(Debug)]
 struct Scored {
@@ -217,9 +287,39 @@ mod tests {
         Family::new(name, &settings).map_err(|e| e.to_string())
     }
 
+    /// Programs are run only where the sandbox was built.
+    fn is_built((name, _): &(&str, &str)) -> bool {
+        *name != "code-tests" || cfg!(all(feature = "sandbox", unix))
+    }
+
+    #[test]
+    fn instructions_and_tests_stand_in_columns_too() {
+        let mut task = Task::new("t", "", "");
+        task.columns = json!({"instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]})
+            .as_object()
+            .cloned()
+            .unwrap();
+        let ifeval = build("ifeval", json!({})).unwrap();
+        assert_eq!(ifeval.judge(&task, "no comma").score, Some(1.0));
+        assert_eq!(ifeval.judge(&task, "one, two").score, Some(0.0));
+        assert_eq!(ifeval.judge(&Task::new("t", "", ""), "x").score, None);
+        if !is_built(&("code-tests", "")) {
+            assert!(build("code-tests", json!({})).unwrap_err().contains("sandbox"));
+            return;
+        }
+        let programs = build("code-tests", json!({"program": "whole"})).unwrap();
+        task.columns = json!({"kind": "asserts", "tests": ["assert f() == 3"]})
+            .as_object()
+            .cloned()
+            .unwrap();
+        assert_eq!(programs.judge(&task, "def f(): return 3").score, Some(1.0));
+        assert_eq!(programs.judge(&task, "<think>def f(): return 3").score, Some(0.0));
+        assert_eq!(programs.judge(&Task::new("t", "", ""), "x").score, None);
+    }
+
     #[test]
     fn every_family_has_its_own_name_that_of_its_file_and_refuses_strange_settings() {
-        for (name, file) in FAMILIES {
+        for (name, file) in FAMILIES.into_iter().filter(is_built) {
             for alias in [name, file, &name.replace('-', "_")] {
                 assert_eq!(build(alias, json!({})).unwrap().name(), name);
             }
@@ -229,7 +329,7 @@ mod tests {
                 "{error}"
             );
         }
-        for name in VerifierSpec::NAMES {
+        for name in VerifierSpec::NAMES.iter().filter(|name| is_built(&(name, ""))) {
             assert_eq!(build(name, json!({})).unwrap().name(), *name);
         }
     }

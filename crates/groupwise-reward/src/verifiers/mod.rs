@@ -5,6 +5,7 @@ use groupwise_core::{Score, StopReason, Task, Trajectory, Verifier, registry};
 mod answer_recall;
 mod blocks;
 mod choice_set;
+mod code_tests;
 mod countdown;
 mod craft_gui;
 mod digit_completion;
@@ -12,6 +13,7 @@ mod entity_match;
 mod environment;
 mod exact_match;
 mod gui_critic_r1;
+pub mod ifeval;
 mod interval;
 mod manipulations;
 mod multiple_choice;
@@ -26,9 +28,11 @@ mod tool_use;
 mod uav_vl_r1;
 mod video_com;
 mod vlaa_thinker;
+mod wireless_math;
 
 pub use answer_recall::{AnswerPart, AnswerRecallConfig, answer_recall, normalize_answer};
 pub use choice_set::{ChoiceSetConfig, Credit, choice_set_reward, has_think_answer_format};
+pub use code_tests::{CodeTests, CodeTestsConfig, ProgramPart, code_tests};
 pub use countdown::{AnswerLine, CountdownConfig};
 pub use craft_gui::CraftGuiConfig;
 pub use digit_completion::{
@@ -57,6 +61,10 @@ pub use tool_use::ToolUseConfig;
 pub use uav_vl_r1::{UavVlR1Config, tagged_answer_matches, think_answer_format};
 pub use video_com::{AnswerGate, LetterRule, VideoComConfig, VideoComReward, option_matches};
 pub use vlaa_thinker::{QuestionType, VlaaThinkerConfig, digit_matches, letter_matches, open_reward};
+pub use wireless_math::{
+    Unboxed, WirelessMathConfig, WirelessMathKind, boxes, mcq_letter, wireless_math,
+    wireless_math_normal_form,
+};
 
 registry! {
     /// Every named verifier.
@@ -111,6 +119,12 @@ registry! {
         RankedList = "ranked-list": RankedListConfig,
         /// A set of named entities.
         EntityMatch = "entity-match": EntityMatchConfig,
+        /// Instructions whose following a program can check.
+        Ifeval = "ifeval": ifeval::IfevalConfig,
+        /// A program passes tests in a sandbox.
+        CodeTests = "code-tests": CodeTestsConfig,
+        /// A letter, or equations in boxes.
+        Wirelessmathlm = "wirelessmathlm": WirelessMathConfig,
     }
 }
 
@@ -210,9 +224,13 @@ mod tests {
             "<answer>3</answer>",
             "<score>3</score>",
             "<think></think><answer>3</answer>",
+            "\\boxed{3}",
         ]
         .map(|reply| testing::trajectory(&[(reply, 1.0)], StopReason::EndToken));
         for name in VerifierSpec::NAMES {
+            if *name == "code-tests" && !cfg!(all(feature = "sandbox", unix)) {
+                continue;
+            }
             let verifier = VerifierSpec::named(name).unwrap().build(&()).unwrap();
             assert_eq!(verifier.name(), *name);
             assert_eq!(
@@ -236,6 +254,11 @@ mod tests {
             "tool-use" => (r#"{"functions": []}"#, "I need no tool."),
             "overlap" => ("[1, 2]", "<answer>[1, 2]</answer>"),
             "ranked-list" => (r#"[["Heat", 1995]]"#, "1. Heat (1995)"),
+            "ifeval" => (r#"{"instruction": "punctuation:no_comma"}"#, "3"),
+            "code-tests" => (
+                r#"{"kind": "asserts", "tests": ["assert f() == 3"]}"#,
+                "```python\ndef f(): return 3\n```",
+            ),
             _ => return None,
         };
         Some((Task::new("t", "", reference), reply))
