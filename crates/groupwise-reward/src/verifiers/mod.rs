@@ -9,9 +9,11 @@ mod craft_gui;
 mod digit_completion;
 mod environment;
 mod exact_match;
+pub mod gsm8k;
 mod gui_critic_r1;
 mod interval;
 mod manipulations;
+pub mod math;
 mod sari;
 mod srpo;
 mod temporal_r1;
@@ -28,11 +30,13 @@ pub use digit_completion::{
 };
 pub use environment::EnvironmentConfig;
 pub use exact_match::{Case, ExactMatchConfig, Whitespace, exact_match};
+pub use gsm8k::{Gsm8kConfig, Gsm8kMethod};
 pub use gui_critic_r1::{GuiCriticR1Config, TaskRun, VerdictMetrics, efficiency_rate, verdict_metrics};
 pub use interval::interval_overlap;
 pub use manipulations::{
     BoxCorners, Evidence, HitShare, Manipulations, Unannotated, box_iou, parse_manipulations, step_share,
 };
+pub use math::MathConfig;
 pub use sari::{Layout, SariConfig, sari_reward};
 pub use srpo::{SrpoConfig, SrpoReward, SrpoVersion, TwoAnswers, length_bump};
 pub use temporal_r1::{
@@ -85,6 +89,8 @@ registry! {
         Sari = "sari": SariConfig,
         /// Overlap of time intervals, or the right choice, beside the format.
         TemporalR1 = "temporal-r1": TemporalR1Config,
+        /// The number after the marker of GSM8K.
+        Gsm8k = "gsm8k": Gsm8kConfig,
     }
 }
 
@@ -145,6 +151,7 @@ mod tests {
             "<answer>3</answer>",
             "<score>3</score>",
             "<think></think><answer>3</answer>",
+            "#### 3",
         ]
         .map(|reply| testing::trajectory(&[(reply, 1.0)], StopReason::EndToken));
         for name in VerifierSpec::NAMES {
