@@ -6,11 +6,35 @@
 //! | `rational` | exact numbers of bounded size, fuel |
 
 mod config;
+mod lexer;
+mod parser;
+mod print;
 mod rational;
+mod text;
+mod tokens;
+mod tree;
+mod units;
 
 pub use config::{BoxPriority, MathConfig, Profile, RelationForSet, Variables};
 
+pub use parser::ParseError;
+pub use text::to_ascii;
+pub use tree::Tree;
+
 use crate::Verdict;
+
+/// Reads an expression in LaTeX or plain notation.
+///
+/// # Errors
+/// [`ParseError`] if it is empty, malformed, or takes more than the work allowed; never a panic.
+pub fn parse(text: &str) -> Result<Tree, ParseError> {
+    let mut tree = Tree::default();
+    let mut fuel = rational::Fuel::new(rational::Fuel::VERDICT);
+    let text = to_ascii(text);
+    let (root, _) = parser::parse_into(&text, &mut tree, &mut fuel, parser::Reading::default())?;
+    tree.set_root(root);
+    Ok(tree)
+}
 
 /// Judges a whole response: finds the answer in it and compares that with the reference.
 ///
