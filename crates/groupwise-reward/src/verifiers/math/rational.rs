@@ -156,6 +156,11 @@ impl Rational {
         }
     }
 
+    /// The exact value of a finite double.
+    pub(super) fn from_f64(value: f64) -> Option<Self> {
+        BigRational::from_float(value).map(Self::of_big)
+    }
+
     /// The value as a small integer, if it is one.
     pub(super) fn to_i64(&self) -> Option<i64> {
         match self {

@@ -499,7 +499,7 @@ pub(super) fn is_math_inside(content: &str) -> bool {
     let digits = content.bytes().any(|b| b.is_ascii_digit());
     let math = content.contains(['\\', '^', '=', '$']);
     let plain = !content.is_empty() && content.is_ascii();
-    plain && ((letters == 0 && digits) || math || (content.len() == 1 && matches!(content, "e" | "i")) || function(content).is_some())
+    plain && ((letters == 0 && digits) || math || (content.len() == 1 && matches!(content, "e" | "i")) || (content != "min" && function(content).is_some()))
 }
 
 /// Takes one token off a text: a separator, a number, or words up to the next separator.
