@@ -61,7 +61,10 @@ impl Comparison<'_> {
                 if self.same_lists((*shape, items), (*other, others))? {
                     return Ok(true);
                 }
-                self.same_sets_of_relations(gold, answer)
+                if is_relation(gold) || is_relation(answer) {
+                    return self.same_sets_of_relations(gold, answer);
+                }
+                Ok(false)
             }
             (Form::SetOperation(a, ..), Form::SetOperation(b, ..)) if a == b && *a == Op::Union => {
                 let (left, right) = (flatten_union(gold), flatten_union(answer));
@@ -125,7 +128,7 @@ impl Comparison<'_> {
     /// Letters and words of a product in their order, with whether words are among them.
     fn spelling(&self, id: Id) -> Option<(String, bool)> {
         let (mut letters, mut words) = (String::new(), false);
-        if self.tree.subtree(id).count() > 64 {
+        if self.tree.size(id) > 64 {
             return None;
         }
         for n in self.tree.subtree(id) {
@@ -301,14 +304,13 @@ impl Comparison<'_> {
                 Ok(equal)
             }
             (false, false) if shape != other => self.differ("different brackets"),
-            (ordered, answer_ordered) => {
-                let outer = if ordered { other } else { shape };
-                let brackets = if ordered { shape } else { other };
-                let both = !ordered && !answer_ordered;
+            (gold_is_free, answer_is_free) => {
+                let (free, brackets) = if gold_is_free { (shape, other) } else { (other, shape) };
+                let both = !gold_is_free && !answer_is_free;
                 // A tuple meets a bare list in its order; a set has none.
                 let tuple = brackets == Shape::Brackets(Bracket::Round, Bracket::Round);
                 let vector = brackets == Shape::Brackets(Bracket::Square, Bracket::Square) && gold.len() != 2;
-                if !both && (outer == Shape::Set || !(tuple || vector)) {
+                if !both && (free == Shape::Set || !(tuple || vector)) {
                     return self.differ("a set is no tuple");
                 }
                 let equal = gold.len() == answer.len() && self.all_in_order(gold, answer)?;
@@ -397,8 +399,7 @@ impl Comparison<'_> {
         let (Some(a), Some(b)) = (self.difference(Side::Gold, gold)?, self.difference(Side::Answer, answer)?) else {
             return Ok(false);
         };
-        let identity = a.is_zero() && b.is_zero();
-        let equal = identity || self.algebra.proportion(&a, &b)?.is_some();
+        let equal = self.algebra.proportion(&a, &b)?.is_some();
         self.step = if equal { "equal equations up to a factor" } else { "different equations" };
         Ok(equal)
     }
@@ -462,10 +463,6 @@ impl Comparison<'_> {
         if !set(gold) || !set(answer) {
             return self.differ("different kinds of answer");
         }
-        let plain = |form: &Form| matches!(form, Form::List(Shape::Bare | Shape::Brace | Shape::Set, items) if !items.iter().any(is_relation));
-        if matches!((gold, answer), (Form::List(..), Form::List(..))) && (plain(gold) || plain(answer)) {
-            return Ok(false);
-        }
         self.same_pieces(gold, answer)
     }
 
@@ -474,7 +471,8 @@ impl Comparison<'_> {
             return self.differ("different kinds of answer");
         };
         let (a, b) = (sets::normal(a, &mut self.algebra)?, sets::normal(b, &mut self.algebra)?);
-        let mut equal = a.len() == b.len();
+        // Contradictions describe the empty set, but not on purpose.
+        let mut equal = a.len() == b.len() && !a.is_empty();
         for (x, y) in a.iter().zip(&b) {
             equal = equal && self.same_end(&x.low, &y.low)? && self.same_end(&x.high, &y.high)?;
         }
@@ -572,7 +570,12 @@ impl Comparison<'_> {
             })
         };
         let (low, high) = (end(*low, brackets.0, -1)?, end(*high, brackets.1, 1)?);
-        Ok(low.zip(high).map(|(low, high)| vec![Piece { low, high }]))
+        let Some((low, high)) = low.zip(high) else {
+            return Ok(None);
+        };
+        let piece = Piece { low, high };
+        // `(3, 1)` is a point, no interval.
+        Ok((!sets::is_empty(&piece, &mut self.algebra)?).then(|| vec![piece]))
     }
 }
 

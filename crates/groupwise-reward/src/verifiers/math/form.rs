@@ -251,7 +251,7 @@ pub(super) fn is_constant(tree: &Tree, id: Id) -> bool {
 
 /// True for what is given a value by an equation: `x`, `a_1`, `f(x)`, `|AB|`, `A:B`, `(p, q)`, `\text{Area}`.
 pub(super) fn is_name(tree: &Tree, id: Id) -> bool {
-    if tree.subtree(id).count() > 64 {
+    if tree.size(id) > 64 {
         return false;
     }
     match tree.op(id) {
@@ -288,12 +288,15 @@ pub(super) fn is_percentage(tree: &Tree, mut id: Id) -> bool {
     tree.op(id) == Op::Percent
 }
 
+/// Most units at the end of one expression.
+const MAX_UNITS: usize = 6;
+
 /// Units at the right end of an expression: nodes that count as 1, and the last unit as text.
 pub(super) fn units(tree: &Tree, root: Id) -> (Vec<Id>, Option<String>) {
     let mut erased = Vec::new();
     let mut unit = None;
     let mut at = root;
-    loop {
+    while erased.len() < MAX_UNITS {
         let (op, kids) = (tree.op(at), tree.kids(at));
         match (op, kids) {
             (Op::Add | Op::Subtract | Op::PlusMinus | Op::MinusPlus, [_, right]) => at = *right,
@@ -303,9 +306,10 @@ pub(super) fn units(tree: &Tree, root: Id) -> (Vec<Id>, Option<String>) {
                 unit = unit.or_else(|| unit_text(tree, *right));
                 at = *left;
             }
-            _ => return (erased, unit),
+            _ => break,
         }
     }
+    (erased, unit)
 }
 
 fn unit_text(tree: &Tree, id: Id) -> Option<String> {
@@ -319,7 +323,7 @@ fn unit_text(tree: &Tree, id: Id) -> Option<String> {
 /// Words, their powers, products and quotients.
 fn is_unit(tree: &Tree, id: Id) -> bool {
     let multiplier = |word: &str| matches!(word, "hundred" | "thousand" | "million" | "billion" | "trillion");
-    if tree.subtree(id).count() > 32 {
+    if tree.size(id) > 32 {
         return false;
     }
     match tree.op(id) {

@@ -23,13 +23,11 @@ pub(super) struct Lexer<'t> {
     words: &'t str,
     /// The last token was text, or a blank stood before this one.
     pub(super) spaced: bool,
-    /// A command was completed, or a double backslash mended.
-    pub(super) malformed: bool,
 }
 
 impl<'t> Lexer<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Self { text, at: 0, words: "", spaced: false, malformed: false }
+        Self { text, at: 0, words: "", spaced: false }
     }
 
     fn rest(&self) -> &'t str {
@@ -61,7 +59,7 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    /// The next token; a step of fuel for every token and every 16 bytes.
+    /// The next token; seven steps of fuel for every token and one for every 16 bytes.
     pub(super) fn next(&mut self, place: Place, fuel: &mut Fuel) -> Result<Token<'t>, Stop> {
         let start = self.at;
         self.spaced = false;
@@ -98,7 +96,7 @@ impl<'t> Lexer<'t> {
                 _ => break self.foreign(),
             }
         };
-        fuel.take(1 + (self.at - start) as u64 / 16)?;
+        fuel.take(7 + (self.at - start) as u64 / 16)?;
         Ok(token)
     }
 

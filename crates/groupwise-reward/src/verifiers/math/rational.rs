@@ -44,10 +44,6 @@ impl Fuel {
             }
         }
     }
-
-    pub(super) fn left(self) -> u64 {
-        self.0
-    }
 }
 
 /// A rational in lowest terms, denominator positive.  `Small` whenever both parts fit, so that equality is structural.
@@ -187,7 +183,7 @@ impl Rational {
     /// Fuel of an operation on two big numbers: their reduction costs the square of their length.
     fn charge(&self, other: &Self, fuel: &mut Fuel) -> Result<(), Stop> {
         let words = (self.bits() + other.bits()) / 64;
-        fuel.take(1 + words * words / 4)
+        fuel.take(40 + 64 * words + 4 * words * words)
     }
 
     fn bounded(value: BigRational) -> Result<Self, Stop> {
@@ -205,6 +201,12 @@ impl Rational {
             }
             return Ok(Self::reduced(a * d + c * b, b * d));
         }
+        if other.is_zero() {
+            return Ok(self.clone());
+        }
+        if self.is_zero() {
+            return Ok(other.clone());
+        }
         self.charge(other, fuel)?;
         Self::bounded(self.to_big() + other.to_big())
     }
@@ -219,6 +221,12 @@ impl Rational {
                 i128::from(*a) * i128::from(*c),
                 i128::from(*b) * i128::from(*d),
             ));
+        }
+        if other.is_one() {
+            return Ok(self.clone());
+        }
+        if self.is_one() {
+            return Ok(other.clone());
         }
         self.charge(other, fuel)?;
         Self::bounded(self.to_big() * other.to_big())

@@ -64,7 +64,8 @@ fn compare_highs(a: &End, b: &End, algebra: &mut Algebra) -> Result<i32, Stop> {
     })
 }
 
-fn is_empty(piece: &Piece, algebra: &mut Algebra) -> Result<bool, Stop> {
+/// True if nothing lies between the ends.
+pub(super) fn is_empty(piece: &Piece, algebra: &mut Algebra) -> Result<bool, Stop> {
     match (&piece.low, &piece.high) {
         (End::At(x, p), End::At(y, q)) => {
             let sign = order(x, y, algebra)?;

@@ -190,10 +190,6 @@ pub struct Tree {
 }
 
 impl Tree {
-    pub(super) fn len(&self) -> usize {
-        self.nodes.len()
-    }
-
     pub(super) fn root(&self) -> Id {
         self.root
     }
@@ -261,8 +257,7 @@ impl Tree {
 
     /// True if the subtrees are the same, number by number and name by name.
     pub(super) fn same(&self, a: Id, b: Id) -> bool {
-        let (a, b) = (self.nodes[a].first..=a, self.nodes[b].first..=b);
-        a.clone().count() == b.clone().count() && a.zip(b).all(|(x, y)| self.same_node(x, y))
+        self.size(a) == self.size(b) && self.subtree(a).zip(self.subtree(b)).all(|(x, y)| self.same_node(x, y))
     }
 
     fn same_node(&self, a: Id, b: Id) -> bool {
@@ -274,6 +269,11 @@ impl Tree {
             (Op::Number(i, _), Op::Number(j, _)) => self.numbers[i] == self.numbers[j],
             (op, other) => op == other,
         }
+    }
+
+    /// Number of nodes of a subtree.
+    pub(super) fn size(&self, id: Id) -> usize {
+        id + 1 - self.nodes[id].first
     }
 
     /// Nodes of a subtree, children before parents.

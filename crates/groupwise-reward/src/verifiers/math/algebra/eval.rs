@@ -211,7 +211,7 @@ impl Algebra {
             }
             return Ok(value);
         }
-        self.fuel.take(tree.subtree(id).count() as u64)?;
+        self.fuel.take(tree.size(id) as u64)?;
         let written = print(tree, id);
         self.symbol(&written)
     }
