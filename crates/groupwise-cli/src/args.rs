@@ -47,14 +47,15 @@ docs/score.md explains the fields, docs/score.schema.json describes them.")]
     Score(ScoreArgs),
     /// Judge responses from standard input: a score and its reason, a JSON object per line
     #[command(after_help = "Examples:
+  groupwise verify math --explain < rows.jsonl
   groupwise verify qa-match < rows.jsonl
   groupwise verify countdown --explain --set answer=any < rows.jsonl
   groupwise verify tool-use < rows.jsonl | jq 'select(.score == 0) | .reason'
   groupwise verify --check shared/verifiers                verifiers against rows of known verdict
 
 A line is a response: {\"prompt\": .., \"completion\": text or messages, \"solution\": reference, more columns}.
-Families: qa-match, countdown, multiple-choice, tool-use, overlap, ranked-list, entity-match, format, think-format,
-tag-count, reasoning-steps, code-format, and every verifier of recipes (docs/methods.md).
+Families: math, gsm8k, qa-match, countdown, multiple-choice, tool-use, overlap, ranked-list, entity-match, ifeval,
+code-tests, format, think-format, tag-count, reasoning-steps, code-format, every verifier of docs/methods.md.
 docs/verify.md explains columns and verdicts.")]
     Verify(VerifyArgs),
     /// Rebuild the report of an ablation or a run from its folder

@@ -3,6 +3,7 @@
 mod answers;
 mod fields;
 mod lists;
+mod mathematics;
 mod programs;
 mod report;
 mod shapes;
@@ -24,13 +25,21 @@ use crate::stream::{is_blank, next_line};
 type RowCheck = fn(&Fields<'_>) -> Result<Vec<Mismatch>, String>;
 
 /// Families whose rows can be checked, by the beginning of a file's name; of several that fit, the longest counts.
-pub const CHECKED: [&str; 10] = [
+pub const CHECKED: [&str; 18] = [
     "choice",
     "code_tests",
     "countdown",
     "entity_match",
+    "gsm8k_extract",
     "ifeval",
     "iou",
+    "math",
+    "math_hostile",
+    "math_other",
+    "math_own",
+    "math_reported",
+    "math_responses",
+    "math_rewrites",
     "qa_em_f1",
     "ranking",
     "shape_rewards",
@@ -44,8 +53,12 @@ fn row_check(family: &str) -> Option<RowCheck> {
         "code_tests" => programs::tests,
         "countdown" => answers::countdown,
         "entity_match" => lists::entity_match,
+        "gsm8k_extract" => mathematics::marker,
         "ifeval" => programs::instruction,
         "iou" => lists::overlap,
+        "math" => mathematics::suite,
+        "math_hostile" | "math_other" | "math_own" | "math_reported" | "math_rewrites" => mathematics::pair,
+        "math_responses" => mathematics::response,
         "qa_em_f1" => answers::short_answer,
         "ranking" => lists::ranking,
         "shape_rewards" => shapes::shape,

@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 
-use groupwise_core::{Score, Task, Trajectory, Verifier};
+use groupwise_core::{Part, Score, Task, Trajectory, Verifier};
 use groupwise_reward::sandbox::Sandbox;
 use groupwise_reward::shapers::{ShapeRule, TextShapeConfig};
+use groupwise_reward::verifiers::gsm8k;
 use groupwise_reward::verifiers::ifeval::{IfevalConfig, Thinking, check_instructions};
+use groupwise_reward::verifiers::math::{self, MathConfig};
 use groupwise_reward::verifiers::{
-    CodeTests, CodeTestsConfig, CountdownConfig, EntityMatchConfig, MultipleChoiceConfig, OverlapConfig,
+    Gsm8kConfig,     CodeTests, CodeTestsConfig, CountdownConfig, EntityMatchConfig, MultipleChoiceConfig, OverlapConfig,
     QaMatchConfig, RankedListConfig, ToolUseConfig, code_tests,
 };
 use groupwise_reward::{Judge, Verdict, VerifierSpec, after_thinking};
@@ -17,7 +19,9 @@ use serde_json::{Map, Value};
 use crate::error::VerifyError;
 
 /// Families that say why, with the names of their files where these differ.
-pub const FAMILIES: [(&str, &str); 14] = [
+pub const FAMILIES: [(&str, &str); 16] = [
+    ("math", "math"),
+    ("gsm8k", "gsm8k_extract"),
     ("qa-match", "qa_em_f1"),
     ("countdown", "countdown"),
     ("multiple-choice", "choice"),
@@ -59,6 +63,8 @@ impl Family {
     pub fn new(name: &str, settings: &Map<String, Value>) -> Result<Self, VerifyError> {
         let name = canonical(name);
         let built = match name.as_str() {
+            "math" => Box::new(Mathematics(checked(&name, settings)?)),
+            "gsm8k" => Box::new(Marker(checked(&name, settings)?)),
             "qa-match" => judge::<QaMatchConfig>(&name, settings)?,
             "countdown" => judge::<CountdownConfig>(&name, settings)?,
             "multiple-choice" => judge::<MultipleChoiceConfig>(&name, settings)?,
@@ -66,7 +72,7 @@ impl Family {
             "overlap" => judge::<OverlapConfig>(&name, settings)?,
             "ranked-list" => judge::<RankedListConfig>(&name, settings)?,
             "entity-match" => judge::<EntityMatchConfig>(&name, settings)?,
-            "ifeval" => Box::new(Instructions(parse(&name, settings)?)),
+            "ifeval" => Box::new(Instructions(checked(&name, settings)?)),
             "code-tests" => programs(&name, settings)?,
             "format" => shape(ShapeRule::Format, settings)?,
             "think-format" => shape(ShapeRule::ThinkFormat, settings)?,
@@ -141,14 +147,53 @@ fn parse<C: DeserializeOwned>(name: &str, settings: &Map<String, Value>) -> Resu
     })
 }
 
-/// A family whose configuration judges; its ranges are those of the verifier it builds.
-fn judge<C>(name: &str, settings: &Map<String, Value>) -> Result<Box<dyn Judge>, VerifyError>
+/// Settings within the ranges of the verifier they build.
+fn checked<C>(name: &str, settings: &Map<String, Value>) -> Result<C, VerifyError>
 where
-    C: Judge + DeserializeOwned + groupwise_core::Part<dyn Verifier> + 'static,
+    C: DeserializeOwned + Part<dyn Verifier>,
 {
     let config: C = parse(name, settings)?;
     config.build(&())?;
-    Ok(Box::new(config))
+    Ok(config)
+}
+
+/// A family whose configuration judges.
+fn judge<C>(name: &str, settings: &Map<String, Value>) -> Result<Box<dyn Judge>, VerifyError>
+where
+    C: Judge + DeserializeOwned + Part<dyn Verifier> + 'static,
+{
+    Ok(Box::new(checked::<C>(name, settings)?))
+}
+
+/// Mathematical answers; see [`MathConfig`].
+#[derive(Debug)]
+struct Mathematics(MathConfig);
+
+impl Judge for Mathematics {
+    fn name(&self) -> &'static str {
+        "math"
+    }
+
+    fn judge(&self, task: &Task, response: &str) -> Verdict {
+        match task.reference.trim() {
+            "" => Verdict::unscorable(format!("task `{}` has no reference", task.id)),
+            _ => math::verify(&task.reference, response, &self.0),
+        }
+    }
+}
+
+/// Numbers behind a marker; see [`Gsm8kConfig`].
+#[derive(Debug)]
+struct Marker(Gsm8kConfig);
+
+impl Judge for Marker {
+    fn name(&self) -> &'static str {
+        "gsm8k"
+    }
+
+    fn judge(&self, task: &Task, response: &str) -> Verdict {
+        gsm8k::verify(&task.reference, response, self.0.method)
+    }
 }
 
 /// Shape of the whole response.
@@ -169,7 +214,7 @@ fn shape(rule: ShapeRule, settings: &Map<String, Value>) -> Result<Box<dyn Judge
     let mut settings = settings.clone();
     settings.insert("rule".to_owned(), rule.name().into());
     let config: TextShapeConfig = parse(rule.name(), &settings)?;
-    groupwise_core::Part::build(&config, &())?;
+    config.build(&())?;
     Ok(Box::new(Shape(config)))
 }
 
@@ -228,9 +273,8 @@ impl Judge for Programs {
 }
 
 fn programs(name: &str, settings: &Map<String, Value>) -> Result<Box<dyn Judge>, VerifyError> {
-    let config: CodeTestsConfig = parse(name, settings)?;
-    // Says so where this was built without the sandbox.
-    groupwise_core::Part::build(&config, &())?;
+    // Refused where this was built without the sandbox.
+    let config: CodeTestsConfig = checked(name, settings)?;
     let sandbox = Sandbox::new(config.sandbox.clone())?;
     Ok(Box::new(Programs { config, sandbox }))
 }
@@ -318,6 +362,18 @@ mod tests {
     }
 
     #[test]
+    fn mathematics_is_judged_with_reasons() {
+        let math = build("math", json!({"profile": "flexible"})).unwrap();
+        let task = Task::new("t", "", "\\frac{1}{2}");
+        let right = math.judge(&task, "So it is 0.5");
+        assert_eq!((right.score, right.extracted.as_deref()), (Some(1.0), Some("0.5")));
+        assert_eq!(math.judge(&Task::new("t", "", ""), "1").score, None);
+        assert_eq!(build("math", json!({})).unwrap().judge(&task, "So it is 0.5").score, Some(0.0));
+        let marker = build("gsm8k_extract", json!({})).unwrap();
+        assert_eq!(marker.judge(&Task::new("t", "", "18"), "#### 18.0").score, Some(1.0));
+    }
+
+    #[test]
     fn every_family_has_its_own_name_that_of_its_file_and_refuses_strange_settings() {
         for (name, file) in FAMILIES.into_iter().filter(is_built) {
             for alias in [name, file, &name.replace('-', "_")] {
@@ -364,7 +420,7 @@ mod tests {
         }
         let error = build("mathh", json!({})).unwrap_err();
         assert!(
-            error.starts_with("unknown family `mathh`; known are qa-match, countdown, "),
+            error.starts_with("unknown family `mathh`; known are math, gsm8k, "),
             "{error}"
         );
     }

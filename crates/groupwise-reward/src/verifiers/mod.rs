@@ -12,6 +12,7 @@ mod digit_completion;
 mod entity_match;
 mod environment;
 mod exact_match;
+pub mod gsm8k;
 mod gui_critic_r1;
 pub mod ifeval;
 mod interval;
@@ -20,6 +21,7 @@ mod multiple_choice;
 mod overlap;
 mod qa_match;
 mod ranked_list;
+pub mod math;
 mod sari;
 mod srpo;
 mod temporal_r1;
@@ -41,6 +43,7 @@ pub use digit_completion::{
 pub use entity_match::{EntityMatchConfig, EntityMetric, EntityScores, entity_scores};
 pub use environment::EnvironmentConfig;
 pub use exact_match::{Case, ExactMatchConfig, Whitespace, exact_match};
+pub use gsm8k::{Gsm8kConfig, Gsm8kMethod};
 pub use gui_critic_r1::{GuiCriticR1Config, TaskRun, VerdictMetrics, efficiency_rate, verdict_metrics};
 pub use interval::interval_overlap;
 pub use manipulations::{
@@ -50,6 +53,7 @@ pub use multiple_choice::{MultipleChoiceConfig, choice_of_response, letters};
 pub use overlap::{OverlapConfig, OverlapMetric};
 pub use qa_match::{QaMatchConfig, QaMetric, sub_exact_match};
 pub use ranked_list::{ListMetric, RankedListConfig, read_list};
+pub use math::MathConfig;
 pub use sari::{Layout, SariConfig, sari_reward};
 pub use srpo::{SrpoConfig, SrpoReward, SrpoVersion, TwoAnswers, length_bump};
 pub use temporal_r1::{
@@ -125,6 +129,8 @@ registry! {
         CodeTests = "code-tests": CodeTestsConfig,
         /// A letter, or equations in boxes.
         Wirelessmathlm = "wirelessmathlm": WirelessMathConfig,
+        /// The number after the marker of GSM8K.
+        Gsm8k = "gsm8k": Gsm8kConfig,
     }
 }
 
@@ -225,6 +231,7 @@ mod tests {
             "<score>3</score>",
             "<think></think><answer>3</answer>",
             "\\boxed{3}",
+            "#### 3",
         ]
         .map(|reply| testing::trajectory(&[(reply, 1.0)], StopReason::EndToken));
         for name in VerifierSpec::NAMES {

@@ -7,6 +7,7 @@ use groupwise_reward::shape::{
     tag_count_reward, think_format_reward, words,
 };
 use groupwise_reward::shapers::{Clamp, CosineLengthConfig, kimi_length_rewards};
+use groupwise_reward::verifiers::math::{self, MathConfig};
 use serde_json::Value;
 
 use super::answers::expects;
@@ -29,6 +30,10 @@ pub(super) fn shape(row: &Fields<'_>) -> Result<Vec<Mismatch>, String> {
         "code_extract" => code_block(text()?, language()).into(),
         "repetition" => repetition(&words(text()?), &inputs)?,
         "repetition_tokens" => repetition(&inputs.list_of("ids", "token ids", Value::as_i64)?, &inputs)?,
+        "accuracy" => {
+            let verdict = math::verify(inputs.text("gold")?, text()?, &MathConfig::default());
+            verdict.score.into()
+        }
         "cosine" => cosine(&inputs, "length", Clamp::Off)?,
         "cosine_clamped" => cosine(&inputs, "length_tokens", Clamp::On)?,
         "length_kimi" => kimi(&inputs)?,
