@@ -67,7 +67,7 @@ fn depth_and_size_are_bounded() {
     assert_eq!(value(&deep).as_deref(), Ok("1"));
     assert_eq!(value(&"-".repeat(60_000)), Err(ArithmeticError::Unfinished));
     assert_eq!(value(&"(".repeat(MAX_BYTES + 1)), Err(ArithmeticError::TooLong));
-    let large = vec!["18446744073709551615"; 4].join("*");
+    let large = ["18446744073709551615"; 4].join("*");
     assert_eq!(value(&large), Err(ArithmeticError::Overflow));
     assert!(
         ArithmeticError::Overflow.to_string().starts_with("limit")

@@ -109,7 +109,7 @@ fn word(raw: &str) -> Word<'_> {
     let is_stop = |c: char| matches!(c, '.' | ',' | ';' | ':' | '!' | '?');
     let front = raw.trim_start_matches(is_wrap);
     let mut bare = front.trim_end_matches(|c| is_wrap(c) || is_stop(c));
-    let ends = front.ends_with(|c| is_stop(c)) || bare.len() < front.trim_end_matches(is_wrap).len();
+    let ends = front.ends_with(is_stop) || bare.len() < front.trim_end_matches(is_wrap).len();
     let open = ['(', '[', '{', '<'];
     let close = [')', ']', '}', '>'];
     let bracketed = bare.ends_with(close);

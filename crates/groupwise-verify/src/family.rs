@@ -9,8 +9,8 @@ use groupwise_reward::verifiers::gsm8k;
 use groupwise_reward::verifiers::ifeval::{IfevalConfig, Thinking, check_instructions};
 use groupwise_reward::verifiers::math::{self, MathConfig};
 use groupwise_reward::verifiers::{
-    Gsm8kConfig,     CodeTests, CodeTestsConfig, CountdownConfig, EntityMatchConfig, MultipleChoiceConfig, OverlapConfig,
-    QaMatchConfig, RankedListConfig, ToolUseConfig, code_tests,
+    CodeTests, CodeTestsConfig, CountdownConfig, EntityMatchConfig, Gsm8kConfig, MultipleChoiceConfig,
+    OverlapConfig, QaMatchConfig, RankedListConfig, ToolUseConfig, code_tests,
 };
 use groupwise_reward::{Judge, Verdict, VerifierSpec, after_thinking};
 use serde::de::DeserializeOwned;
@@ -62,7 +62,7 @@ impl Family {
     /// An unknown name; settings it does not take or that are out of range.
     pub fn new(name: &str, settings: &Map<String, Value>) -> Result<Self, VerifyError> {
         let name = canonical(name);
-        let built = match name.as_str() {
+        let built: Box<dyn Judge> = match name.as_str() {
             "math" => Box::new(Mathematics(checked(&name, settings)?)),
             "gsm8k" => Box::new(Marker(checked(&name, settings)?)),
             "qa-match" => judge::<QaMatchConfig>(&name, settings)?,
@@ -366,11 +366,23 @@ mod tests {
         let math = build("math", json!({"profile": "flexible"})).unwrap();
         let task = Task::new("t", "", "\\frac{1}{2}");
         let right = math.judge(&task, "So it is 0.5");
-        assert_eq!((right.score, right.extracted.as_deref()), (Some(1.0), Some("0.5")));
+        assert_eq!(
+            (right.score, right.extracted.as_deref()),
+            (Some(1.0), Some("0.5"))
+        );
         assert_eq!(math.judge(&Task::new("t", "", ""), "1").score, None);
-        assert_eq!(build("math", json!({})).unwrap().judge(&task, "So it is 0.5").score, Some(0.0));
+        assert_eq!(
+            build("math", json!({}))
+                .unwrap()
+                .judge(&task, "So it is 0.5")
+                .score,
+            Some(0.0)
+        );
         let marker = build("gsm8k_extract", json!({})).unwrap();
-        assert_eq!(marker.judge(&Task::new("t", "", "18"), "#### 18.0").score, Some(1.0));
+        assert_eq!(
+            marker.judge(&Task::new("t", "", "18"), "#### 18.0").score,
+            Some(1.0)
+        );
     }
 
     #[test]
