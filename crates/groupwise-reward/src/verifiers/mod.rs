@@ -17,11 +17,11 @@ mod gui_critic_r1;
 pub mod ifeval;
 mod interval;
 mod manipulations;
+pub mod math;
 mod multiple_choice;
 mod overlap;
 mod qa_match;
 mod ranked_list;
-pub mod math;
 mod sari;
 mod srpo;
 mod temporal_r1;
@@ -32,6 +32,7 @@ mod video_com;
 mod vlaa_thinker;
 mod wireless_math;
 
+pub use crate::geometry::box_overlap;
 pub use answer_recall::{AnswerPart, AnswerRecallConfig, answer_recall, normalize_answer};
 pub use choice_set::{ChoiceSetConfig, Credit, choice_set_reward, has_think_answer_format};
 pub use code_tests::{CodeTests, CodeTestsConfig, ProgramPart, code_tests};
@@ -49,11 +50,11 @@ pub use interval::interval_overlap;
 pub use manipulations::{
     BoxCorners, Evidence, HitShare, Manipulations, Unannotated, box_iou, parse_manipulations, step_share,
 };
+pub use math::MathConfig;
 pub use multiple_choice::{MultipleChoiceConfig, choice_of_response, letters};
 pub use overlap::{OverlapConfig, OverlapMetric};
 pub use qa_match::{QaMatchConfig, QaMetric, sub_exact_match};
 pub use ranked_list::{ListMetric, RankedListConfig, read_list};
-pub use math::MathConfig;
 pub use sari::{Layout, SariConfig, sari_reward};
 pub use srpo::{SrpoConfig, SrpoReward, SrpoVersion, TwoAnswers, length_bump};
 pub use temporal_r1::{

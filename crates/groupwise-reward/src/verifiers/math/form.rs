@@ -50,7 +50,15 @@ pub(super) enum Form {
 impl Form {
     /// Reads the form of a subtree.
     pub(super) fn of(tree: &Tree, root: Id, algebra: &mut Algebra) -> Result<Self, Stop> {
-        build(tree, Scalar { id: root, upper_sign: true }, 0, algebra)
+        build(
+            tree,
+            Scalar {
+                id: root,
+                upper_sign: true,
+            },
+            0,
+            algebra,
+        )
     }
 }
 
@@ -72,18 +80,30 @@ fn build(tree: &Tree, at: Scalar, depth: u32, algebra: &mut Algebra) -> Result<F
         Op::Constant(constant) if is_set(constant) => Ok(Form::Named(constant)),
         Op::Matrix(columns) => {
             let entry = |id: &Id| Scalar { id: *id, ..at };
-            Ok(Form::Matrix(columns, tree.kids(at.id).iter().map(entry).collect()))
+            Ok(Form::Matrix(
+                columns,
+                tree.kids(at.id).iter().map(entry).collect(),
+            ))
         }
         _ if at.upper_sign && has_signs(tree, at.id) => {
-            let lower = Scalar { upper_sign: false, ..at };
-            Ok(Form::List(Shape::Bare, vec![Form::Scalar(at), Form::Scalar(lower)]))
+            let lower = Scalar {
+                upper_sign: false,
+                ..at
+            };
+            Ok(Form::List(
+                Shape::Bare,
+                vec![Form::Scalar(at), Form::Scalar(lower)],
+            ))
         }
         _ => Ok(Form::Scalar(at)),
     }
 }
 
 fn is_set(constant: Constant) -> bool {
-    !matches!(constant, Constant::Pi | Constant::E | Constant::I | Constant::Infinity)
+    !matches!(
+        constant,
+        Constant::Pi | Constant::E | Constant::I | Constant::Infinity
+    )
 }
 
 fn has_signs(tree: &Tree, id: Id) -> bool {
@@ -119,7 +139,9 @@ fn list(
     for kid in kids {
         match build(tree, Scalar { id: *kid, ..at }, depth + 1, algebra)? {
             // Both values of `\pm` are elements.
-            Form::List(Shape::Bare, both) if has_signs(tree, *kid) && shape != Shape::Bare => items.extend(both),
+            Form::List(Shape::Bare, both) if has_signs(tree, *kid) && shape != Shape::Bare => {
+                items.extend(both)
+            }
             Form::List(Shape::Bare, both) if !matches!(tree.op(*kid), Op::List(..)) => items.extend(both),
             item => items.push(item),
         }
@@ -207,7 +229,13 @@ fn relation(tree: &Tree, at: Scalar, depth: u32, algebra: &mut Algebra) -> Resul
 }
 
 /// `a = b` and longer chains: a name and its value, or an equation.
-fn equalities(tree: &Tree, at: Scalar, terms: &[Id], depth: u32, algebra: &mut Algebra) -> Result<Form, Stop> {
+fn equalities(
+    tree: &Tree,
+    at: Scalar,
+    terms: &[Id],
+    depth: u32,
+    algebra: &mut Algebra,
+) -> Result<Form, Stop> {
     let scalar = |id: Id| Scalar { id, ..at };
     let (Some(first), Some(last)) = (terms.first(), terms.last()) else {
         return Err(Stop::Undefined);
@@ -234,7 +262,10 @@ fn equalities(tree: &Tree, at: Scalar, terms: &[Id], depth: u32, algebra: &mut A
 
 fn are_equal(tree: &Tree, a: Scalar, b: Scalar, algebra: &mut Algebra) -> Result<bool, Stop> {
     let mut value = |s: Scalar| {
-        let setting = Setting { upper_sign: s.upper_sign, ..Setting::default() };
+        let setting = Setting {
+            upper_sign: s.upper_sign,
+            ..Setting::default()
+        };
         algebra.evaluate(tree, s.id, &setting)
     };
     match (value(a), value(b)) {
@@ -335,7 +366,12 @@ fn is_unit(tree: &Tree, id: Id) -> bool {
 }
 
 /// The setting to evaluate a scalar with.
-pub(super) fn setting(tree: &Tree, scalar: Scalar, percent: Percent, bound: &[(String, Fraction)]) -> Setting {
+pub(super) fn setting(
+    tree: &Tree,
+    scalar: Scalar,
+    percent: Percent,
+    bound: &[(String, Fraction)],
+) -> Setting {
     Setting {
         percent,
         upper_sign: scalar.upper_sign,

@@ -64,9 +64,20 @@ enum Item {
     /// A whole number before a fraction.
     Mixed,
     Negate,
-    Function { function: Function, base: bool, power: bool },
-    Big { big: Big, lower: Option<Id>, upper: Option<Id> },
-    Command { command: Command, missing: u8 },
+    Function {
+        function: Function,
+        base: bool,
+        power: bool,
+    },
+    Big {
+        big: Big,
+        lower: Option<Id>,
+        upper: Option<Id>,
+    },
+    Command {
+        command: Command,
+        missing: u8,
+    },
     Group(Group),
 }
 
@@ -197,7 +208,9 @@ impl Parser<'_, '_> {
     fn begin(&mut self, token: Token<'_>) -> Result<(), ParseError> {
         match token {
             Token::Number(value, decimal) => {
-                self.whole = value.is_integer() && !decimal && !matches!(self.stack.last(), Some(Item::Command { .. }));
+                self.whole = value.is_integer()
+                    && !decimal
+                    && !matches!(self.stack.last(), Some(Item::Command { .. }));
                 self.note_missing_braces();
                 let id = self.push_number(value, decimal);
                 self.operands.push(id);
@@ -217,7 +230,11 @@ impl Parser<'_, '_> {
             Token::Constant(constant) => self.push_operand(Op::Constant(constant)),
             Token::Open(bracket) => {
                 let is_argument = matches!(self.stack.last(), Some(Item::Command { .. }));
-                let kind = if is_argument && bracket == Bracket::Brace { Kind::Argument } else { Kind::Plain };
+                let kind = if is_argument && bracket == Bracket::Brace {
+                    Kind::Argument
+                } else {
+                    Kind::Plain
+                };
                 self.open(bracket, kind);
                 Ok(())
             }
@@ -226,7 +243,11 @@ impl Parser<'_, '_> {
                 Ok(())
             }
             Token::Function(function) => {
-                self.stack.push(Item::Function { function, base: false, power: false });
+                self.stack.push(Item::Function {
+                    function,
+                    base: false,
+                    power: false,
+                });
                 Ok(())
             }
             Token::Fraction => self.command(Command::Fraction, 2),
@@ -234,7 +255,11 @@ impl Parser<'_, '_> {
             Token::Root if self.lexer.peek() == b'[' => self.command(Command::Root, 2),
             Token::Root => self.command(Command::Sqrt, 1),
             Token::Big(big) => {
-                self.stack.push(Item::Big { big, lower: None, upper: None });
+                self.stack.push(Item::Big {
+                    big,
+                    lower: None,
+                    upper: None,
+                });
                 Ok(())
             }
             Token::Minus => {
@@ -243,7 +268,11 @@ impl Parser<'_, '_> {
             }
             Token::Plus => Ok(()),
             Token::PlusMinus | Token::MinusPlus => {
-                let op = if token == Token::PlusMinus { Op::PlusMinus } else { Op::MinusPlus };
+                let op = if token == Token::PlusMinus {
+                    Op::PlusMinus
+                } else {
+                    Op::MinusPlus
+                };
                 let zero = self.tree.push_number(Rational::ZERO, false);
                 self.operands.push(zero);
                 self.stack.push(Item::Binary(op, prec::SIGN));
@@ -284,7 +313,8 @@ impl Parser<'_, '_> {
     }
 
     fn begin_relation(&mut self, relation: Relation) -> Result<(), ParseError> {
-        let at_start = matches!(self.stack.last(), Some(Item::Group(group)) if group.done == self.operands.len());
+        let at_start =
+            matches!(self.stack.last(), Some(Item::Group(group)) if group.done == self.operands.len());
         if !at_start {
             return Err(ParseError::Malformed);
         }
@@ -294,7 +324,8 @@ impl Parser<'_, '_> {
         }
         let missing = self.tree.push(Op::Missing, &[]);
         self.operands.push(missing);
-        self.stack.push(Item::Binary(Op::Relation(relation), prec::RELATION));
+        self.stack
+            .push(Item::Binary(Op::Relation(relation), prec::RELATION));
         Ok(())
     }
 
@@ -308,7 +339,11 @@ impl Parser<'_, '_> {
             Token::Close(bracket) if nothing_yet => self.close(*bracket),
             Token::Bar if nothing_yet => self.close(Bracket::Bar),
             Token::Finish if nothing_yet => self.close_matrix(),
-            Token::Separator | Token::Comma | Token::Semicolon if nothing_yet && self.operands.len() > group.base => Ok(()),
+            Token::Separator | Token::Comma | Token::Semicolon
+                if nothing_yet && self.operands.len() > group.base =>
+            {
+                Ok(())
+            }
             Token::Row | Token::Ampersand if nothing_yet && group.kind != Kind::Matrix => Ok(()),
             Token::Row if nothing_yet && group.row == self.operands.len() => Ok(()),
             Token::Degree | Token::Prime | Token::Separator if nothing_yet => Ok(()),
@@ -411,8 +446,10 @@ impl Parser<'_, '_> {
     }
 
     fn note_missing_braces(&mut self) {
-        if let Some(Item::Command { command: Command::Fraction | Command::Sqrt | Command::Binomial | Command::Root, .. }) =
-            self.stack.last()
+        if let Some(Item::Command {
+            command: Command::Fraction | Command::Sqrt | Command::Binomial | Command::Root,
+            ..
+        }) = self.stack.last()
         {
             self.finding.malformed = true;
         }
@@ -429,7 +466,10 @@ impl Parser<'_, '_> {
                 Some(Item::Command { command, missing }) => {
                     if missing > 1 {
                         self.stack.pop();
-                        self.stack.push(Item::Command { command, missing: missing - 1 });
+                        self.stack.push(Item::Command {
+                            command,
+                            missing: missing - 1,
+                        });
                         self.expect = true;
                         return Ok(());
                     }
@@ -473,7 +513,11 @@ impl Parser<'_, '_> {
             }
             Command::FunctionBase | Command::FunctionPower => {
                 if let Some(Item::Function { base, power, .. }) = self.stack.last_mut() {
-                    let flag = if command == Command::FunctionBase { base } else { power };
+                    let flag = if command == Command::FunctionBase {
+                        base
+                    } else {
+                        power
+                    };
                     *flag = true;
                 }
                 // Keep the order base, power, whatever was written first.
@@ -485,7 +529,11 @@ impl Parser<'_, '_> {
             }
             Command::BigLower | Command::BigUpper => {
                 if let Some(Item::Big { lower, upper, .. }) = self.stack.last_mut() {
-                    let end = if command == Command::BigLower { lower } else { upper };
+                    let end = if command == Command::BigLower {
+                        lower
+                    } else {
+                        upper
+                    };
                     *end = Some(last);
                 }
                 return Ok(true);
@@ -525,11 +573,19 @@ impl Parser<'_, '_> {
             }
             Item::Mixed => {
                 let first = self.pop()?;
-                let op = if self.is_proper_fraction(last) { Op::Add } else { Op::Multiply };
+                let op = if self.is_proper_fraction(last) {
+                    Op::Add
+                } else {
+                    Op::Multiply
+                };
                 self.tree.push(op, &[first, last])
             }
             Item::Negate => self.tree.push(Op::Negate, &[last]),
-            Item::Function { function, base, power } => self.build_function(function, base, power, last)?,
+            Item::Function {
+                function,
+                base,
+                power,
+            } => self.build_function(function, base, power, last)?,
             Item::Big { big, lower, upper } => {
                 let mut end = |end: Option<Id>| end.unwrap_or_else(|| self.tree.push(Op::Missing, &[]));
                 let (lower, upper) = (end(lower), end(upper));
@@ -541,7 +597,13 @@ impl Parser<'_, '_> {
         Ok(())
     }
 
-    fn build_function(&mut self, function: Function, base: bool, power: bool, argument: Id) -> Result<Id, ParseError> {
+    fn build_function(
+        &mut self,
+        function: Function,
+        base: bool,
+        power: bool,
+        argument: Id,
+    ) -> Result<Id, ParseError> {
         let power = if power { Some(self.pop()?) } else { None };
         let base = if base { Some(self.pop()?) } else { None };
         let inverse = power.is_some_and(|power| self.is_minus_one(power));
@@ -583,7 +645,14 @@ impl Parser<'_, '_> {
         if kind != Kind::Argument && !self.stack.is_empty() {
             self.brackets += 1;
         }
-        self.stack.push(Item::Group(Group { open, base, row: base, done: base, columns: 0, kind }));
+        self.stack.push(Item::Group(Group {
+            open,
+            base,
+            row: base,
+            done: base,
+            columns: 0,
+            kind,
+        }));
         self.expect = true;
     }
 
@@ -628,7 +697,9 @@ impl Parser<'_, '_> {
     fn wrap_row(&mut self) -> Result<(), ParseError> {
         let row = self.top_group()?.row;
         if self.operands.len() > row + 1 {
-            let list = self.tree.push(Op::List(Bracket::None, Bracket::None), &self.operands[row..]);
+            let list = self
+                .tree
+                .push(Op::List(Bracket::None, Bracket::None), &self.operands[row..]);
             self.operands.truncate(row);
             self.operands.push(list);
         }
@@ -660,7 +731,9 @@ impl Parser<'_, '_> {
         }
         self.stack.pop();
         (self.matrices, self.brackets) = (self.matrices.saturating_sub(1), self.brackets.saturating_sub(1));
-        let matrix = self.tree.push(Op::Matrix(group.columns), &self.operands[group.base..]);
+        let matrix = self
+            .tree
+            .push(Op::Matrix(group.columns), &self.operands[group.base..]);
         self.operands.truncate(group.base);
         self.operands.push(matrix);
         self.complete()
@@ -673,7 +746,9 @@ impl Parser<'_, '_> {
         let group = *self.top_group()?;
         let rounded = |b| matches!(b, Bracket::Round | Bracket::Square);
         let braced = |b| matches!(b, Bracket::Brace | Bracket::Set);
-        let fits = group.open == close || rounded(group.open) && rounded(close) || braced(group.open) && braced(close);
+        let fits = group.open == close
+            || rounded(group.open) && rounded(close)
+            || braced(group.open) && braced(close);
         if !fits || group.kind == Kind::Matrix {
             return Err(ParseError::Malformed);
         }
@@ -690,7 +765,9 @@ impl Parser<'_, '_> {
     fn build_group(&mut self, group: Group, close: Bracket) -> Result<(), ParseError> {
         let elements = self.operands.len() - group.base;
         if group.kind == Kind::Apply {
-            let id = self.tree.push(Op::Apply, &self.operands[group.base.saturating_sub(1)..]);
+            let id = self
+                .tree
+                .push(Op::Apply, &self.operands[group.base.saturating_sub(1)..]);
             self.operands.truncate(group.base.saturating_sub(1));
             self.operands.push(id);
             return self.complete();
@@ -698,19 +775,30 @@ impl Parser<'_, '_> {
         let single = elements == 1 && self.top_is(group.base, elements);
         let id = match (group.open, close) {
             (Bracket::Brace, _) if elements == 0 && group.kind == Kind::Plain => return Ok(()),
-            (Bracket::Set, Bracket::Set) if elements == 0 => self.tree.push(Op::Constant(Constant::EmptySet), &[]),
+            (Bracket::Set, Bracket::Set) if elements == 0 => {
+                self.tree.push(Op::Constant(Constant::EmptySet), &[])
+            }
             _ if elements == 0 => return Err(ParseError::Malformed),
-            (Bracket::Round, Bracket::Round) | (Bracket::Square, Bracket::Square) | (Bracket::Brace, _) if single => {
+            (Bracket::Round, Bracket::Round) | (Bracket::Square, Bracket::Square) | (Bracket::Brace, _)
+                if single =>
+            {
                 self.operands[group.base]
             }
             (Bracket::Bar, _) if single => self.enclose(Function::Abs, group.base),
             (Bracket::Floor, _) if single => self.enclose(Function::Floor, group.base),
             (Bracket::Ceil, _) if single => self.enclose(Function::Ceil, group.base),
             (Bracket::Bar | Bracket::Floor | Bracket::Ceil, _) => return Err(ParseError::Malformed),
-            (open, close) if open != close && single && open != Bracket::Set => return Err(ParseError::Malformed),
+            (open, close) if open != close && single && open != Bracket::Set => {
+                return Err(ParseError::Malformed);
+            }
             (open, close) => {
-                let close = if open == Bracket::Set || open == Bracket::Brace { open } else { close };
-                self.tree.push(Op::List(open, close), &self.operands[group.base..])
+                let close = if open == Bracket::Set || open == Bracket::Brace {
+                    open
+                } else {
+                    close
+                };
+                self.tree
+                    .push(Op::List(open, close), &self.operands[group.base..])
             }
         };
         self.operands.truncate(group.base);
@@ -756,7 +844,9 @@ impl Parser<'_, '_> {
         match self.operands.len() {
             0 => Err(ParseError::Empty),
             1 => self.pop(),
-            _ => Ok(self.tree.push(Op::List(Bracket::None, Bracket::None), &self.operands)),
+            _ => Ok(self
+                .tree
+                .push(Op::List(Bracket::None, Bracket::None), &self.operands)),
         }
     }
 }

@@ -84,7 +84,11 @@ fn node(tree: &Tree, id: Id, out: &mut String, steps: &mut Vec<Step>) {
     let kids = tree.kids(id);
     let kid = |k: usize| kids.get(k).copied().unwrap_or(id);
     let mut infix = |mark: &'static str, own: u8| {
-        steps.extend([Step::Node(kid(0), own), Step::Text(mark), Step::Node(kid(1), own + 1)]);
+        steps.extend([
+            Step::Node(kid(0), own),
+            Step::Text(mark),
+            Step::Node(kid(1), own + 1),
+        ]);
     };
     match tree.op(id) {
         Op::Number(n, _) => append(out, &numeral(tree.number(n))),
@@ -136,7 +140,11 @@ fn node(tree: &Tree, id: Id, out: &mut String, steps: &mut Vec<Step>) {
             steps.push(Step::Text("\\begin{pmatrix}"));
             for (at, kid) in kids.iter().enumerate() {
                 if at > 0 {
-                    steps.push(Step::Text(if at % columns.max(1) == 0 { " \\\\ " } else { " & " }));
+                    steps.push(Step::Text(if at % columns.max(1) == 0 {
+                        " \\\\ "
+                    } else {
+                        " & "
+                    }));
                 }
                 steps.push(Step::Node(*kid, SETS));
             }
@@ -175,7 +183,11 @@ fn call(tree: &Tree, function: Function, kids: &[Id], steps: &mut Vec<Step>) {
         Function::Binomial => braces(steps, "\\binom{", kids),
         Function::Root => {
             let index = kids.get(1).copied().unwrap_or(first);
-            steps.extend([Step::Text("\\sqrt["), Step::Node(index, RELATION), Step::Text("]")]);
+            steps.extend([
+                Step::Text("\\sqrt["),
+                Step::Node(index, RELATION),
+                Step::Text("]"),
+            ]);
             braces(steps, "{", &[first]);
         }
         Function::Abs | Function::Floor | Function::Ceil => {

@@ -226,7 +226,10 @@ impl Algebra {
         }
         if let Some(factor) = b.as_rational() {
             let upper = a.upper.scaled(&factor.inverse()?, &mut self.fuel)?;
-            return Ok(Fraction { upper, lower: a.lower });
+            return Ok(Fraction {
+                upper,
+                lower: a.lower,
+            });
         }
         if a.lower.is_one() && b.lower.is_one() {
             return self.quotient(a.upper, b.upper);
@@ -242,7 +245,11 @@ impl Algebra {
     /// A quotient of sums: a single term below is multiplied away, and the first coefficient below becomes 1.
     fn quotient(&mut self, upper: Poly, lower: Poly) -> Made {
         if lower.is_one() || upper.is_zero() {
-            return if lower.is_zero() { Err(Stop::Undefined) } else { Ok(Fraction::of(upper)) };
+            return if lower.is_zero() {
+                Err(Stop::Undefined)
+            } else {
+                Ok(Fraction::of(upper))
+            };
         }
         if upper == lower {
             return Ok(Fraction::number(Rational::ONE));
@@ -300,9 +307,16 @@ impl Algebra {
         let mut rest: Option<Fraction> = None;
         for (monomial, c) in terms {
             let is_special = |atom: AtomId| {
-                matches!(self.atoms.get(atom as usize), Some(Atom::Turn | Atom::Integer(_) | Atom::Root(_)))
+                matches!(
+                    self.atoms.get(atom as usize),
+                    Some(Atom::Turn | Atom::Integer(_) | Atom::Root(_))
+                )
             };
-            if !monomial.0.iter().any(|(atom, e)| (e.n < 0 || e.n >= e.d) && is_special(*atom)) {
+            if !monomial
+                .0
+                .iter()
+                .any(|(atom, e)| (e.n < 0 || e.n >= e.d) && is_special(*atom))
+            {
                 plain.push((monomial, c));
                 continue;
             }
