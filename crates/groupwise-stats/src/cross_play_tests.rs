@@ -3,17 +3,15 @@ use proptest::prelude::*;
 use super::*;
 
 fn table(rates: &[f64]) -> WinRates {
-    // Upper triangle, row by row.
+    // Rows below the diagonal, one after the other.
     let n = (1..).find(|n| n * (n - 1) / 2 >= rates.len()).unwrap();
-    let mut rows = vec![vec![0.5; n]; n];
+    let mut one = WinRates::of_one().rows().to_vec();
     let mut next = rates.iter();
-    for i in 0..n {
-        for j in i + 1..n {
-            let rate = *next.next().unwrap_or(&0.5);
-            rows[i][j] = rate;
-            rows[j][i] = 1.0 - rate;
-        }
+    for newest in 1..n {
+        let rates: Vec<f64> = (0..newest).map(|_| *next.next().unwrap_or(&0.5)).collect();
+        one = WinRates::new(one).unwrap().grown(&rates).unwrap().rows().to_vec();
     }
+    let rows = one;
     WinRates::new(rows).unwrap()
 }
 
