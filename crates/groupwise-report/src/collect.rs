@@ -36,6 +36,8 @@ pub(crate) struct GroupPoint {
 pub(crate) struct Numbers {
     pub(crate) metrics: BTreeMap<String, MetricCurves>,
     pub(crate) steps: Vec<StepPoint>,
+    /// Figures of step events: step and value, in order.
+    pub(crate) step_metrics: BTreeMap<String, Vec<(u64, f64)>>,
     pub(crate) groups: Vec<GroupPoint>,
     pub(crate) sizes: BTreeMap<usize, u64>,
     pub(crate) billed_rollouts: BTreeMap<BillKind, u64>,
@@ -49,6 +51,15 @@ pub(crate) struct Numbers {
     pub(crate) weights: Option<String>,
     pub(crate) warnings: Vec<(u64, String)>,
     pub(crate) problems: Vec<String>,
+}
+
+impl Numbers {
+    /// Mean of a figure over the steps after `after`; `None` where no such step has it.
+    pub(crate) fn step_mean(&self, metric: &str, after: u64) -> Option<f64> {
+        let steps = self.step_metrics.get(metric)?.iter();
+        let values: Vec<f64> = steps.filter(|(step, _)| *step > after).map(|(_, v)| *v).collect();
+        (!values.is_empty()).then(|| mean(&values))
+    }
 }
 
 /// Groups of the step under way.
@@ -106,6 +117,10 @@ impl Collector {
                 metrics,
             } => {
                 self.bill(*step, *rollouts, *tokens);
+                for (name, value) in metrics.iter().filter(|(_, v)| v.is_finite()) {
+                    let values = self.found.step_metrics.entry(name.clone()).or_default();
+                    values.push((*step, *value));
+                }
                 self.close_step(*rollouts as f64, metrics.get("reward").copied());
             }
             Event::Eval {

@@ -15,7 +15,7 @@ pub fn render_markdown(summary: &Summary) -> String {
     if !summary.description.is_empty() {
         out.push_str(&format!("\n{}\n", text(&summary.description)));
     }
-    if let Some(claim) = &summary.claim {
+    for claim in &summary.claims {
         if !claim.claim.text.is_empty() {
             out.push_str(&format!("\n{}\n", text(&claim.claim.text)));
         }
@@ -75,7 +75,7 @@ fn arms(out: &mut String, summary: &Summary) {
     }
     out.push_str("\n## Arms\n\n");
     let mut heads = vec!["arm", "metric", "seeds"];
-    heads.extend(Measure::ALL.iter().map(|m| m.short()));
+    heads.extend(Measure::OF_EVALUATIONS.iter().map(|m| m.short()));
     let mut rows = Vec::new();
     for name in names {
         for arm in &summary.arms {
@@ -84,7 +84,7 @@ fn arms(out: &mut String, summary: &Summary) {
             };
             let mut row = vec![arm.name.clone(), name.clone(), arm.seeds.len().to_string()];
             row.extend(
-                Measure::ALL
+                Measure::OF_EVALUATIONS
                     .iter()
                     .map(|m| measures.get(m).map_or_else(|| "-".to_owned(), estimate)),
             );

@@ -47,10 +47,11 @@ pub fn summarize(ablation: &Ablation) -> Summary {
         ));
     }
     let comparisons = compare::compare_arms(manifest, &used, &budget);
-    let claim = manifest
-        .claim
-        .as_ref()
-        .and_then(|value| compare::judge_claim(value, manifest, &used, &budget, &mut notes));
+    let claims = manifest
+        .claims
+        .iter()
+        .filter_map(|value| compare::judge_claim(value, manifest, &used, &budget, &mut notes))
+        .collect();
     Summary {
         format: REPORT_VERSION,
         name: manifest.name.clone(),
@@ -71,7 +72,7 @@ pub fn summarize(ablation: &Ablation) -> Summary {
         budget,
         arms,
         comparisons,
-        claim,
+        claims,
         notes,
     }
 }
@@ -155,8 +156,11 @@ fn summarize_arm(arm: &str, used: &[Used<'_>], budget: &Budget) -> ArmSummary {
     let mut metrics: BTreeMap<String, BTreeMap<Measure, Estimate>> = BTreeMap::new();
     for name in cells.iter().flat_map(|c| c.numbers.metrics.keys()) {
         metrics.entry(name.clone()).or_insert_with(|| {
-            let estimate = |m: Measure| over(&|n: &Numbers| m.of(n.metrics.get(name)?, budget));
-            Measure::ALL.into_iter().map(|m| (m, estimate(m))).collect()
+            let estimate = |m: Measure| over(&|n: &Numbers| m.of(n, name, budget));
+            Measure::OF_EVALUATIONS
+                .into_iter()
+                .map(|m| (m, estimate(m)))
+                .collect()
         });
     }
     ArmSummary {

@@ -48,7 +48,7 @@ pub fn render_text(summary: &Summary) -> String {
             words.concat()
         ));
     }
-    if let Some(claim) = &summary.claim {
+    for claim in &summary.claims {
         out.push_str(&format!(
             "\nclaim: {} ({})\n",
             claim.verdict.words(),
@@ -68,7 +68,8 @@ fn line(text: &str) -> String {
         .collect()
 }
 
-fn align(rows: &[Vec<String>]) -> String {
+/// Rows as columns of equal width, the first to the left.
+pub(crate) fn align(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
         .map(|c| {

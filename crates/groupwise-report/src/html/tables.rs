@@ -175,7 +175,7 @@ pub(super) fn arms(page: &mut String, summary: &Summary) {
     }
     page.push_str("<h2>Arms</h2>\n<p>Mean over seeds with its 95% Student-t interval. Areas are means of the metric over the budget.</p>\n");
     let mut heads = vec!["arm", "<metric", "seeds"];
-    heads.extend(Measure::ALL.iter().map(|m| m.short()));
+    heads.extend(Measure::OF_EVALUATIONS.iter().map(|m| m.short()));
     open(page, &heads);
     let primary_first = names
         .iter()
@@ -191,7 +191,7 @@ pub(super) fn arms(page: &mut String, summary: &Summary) {
                 format!("<{}", escape(name)),
                 arm.seeds.len().to_string(),
             ];
-            cells.extend(Measure::ALL.iter().map(|m| {
+            cells.extend(Measure::OF_EVALUATIONS.iter().map(|m| {
                 let estimate = measures.get(m).cloned().unwrap_or_default();
                 let d = estimate.mean.map_or(3, crate::format::decimals);
                 with_interval(&estimate, |v| fixed(v, d))

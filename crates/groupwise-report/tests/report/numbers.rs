@@ -108,7 +108,7 @@ fn claims_are_judged_by_their_measure_and_bad_ones_noted() {
     let judged = |claim: &str| {
         fs::write(
             &path,
-            index.replace("\"claim\":null", &format!("\"claim\":{claim}")),
+            index.replace("\"claims\":[]", &format!("\"claims\":[{claim}]")),
         )
         .unwrap();
         summarize(&read_ablation(&dir).unwrap())
@@ -118,7 +118,7 @@ fn claims_are_judged_by_their_measure_and_bad_ones_noted() {
             r#"{{"text":"t","metric":"{metric}","arm":"vade","control":"uniform","direction":"higher","least_effect":{effect}}}"#
         )
     };
-    let found = judged(&claim("area:eval/success", 0.01)).claim.unwrap();
+    let found = judged(&claim("area:eval/success", 0.01)).claims.remove(0);
     assert_eq!(
         found.verdict,
         ClaimVerdict::Inconclusive,
@@ -131,14 +131,17 @@ fn claims_are_judged_by_their_measure_and_bad_ones_noted() {
         "{}",
         found.basis
     );
-    let impossible = judged(&claim("final:eval/success", 5.0)).claim.unwrap();
+    assert_eq!(found.n_seeds, 2);
+    let (low, high) = found.interval.unwrap();
+    assert!(low < 0.0 && found.effect.unwrap() > 0.0 && found.effect.unwrap() < high);
+    let impossible = judged(&claim("final:eval/success", 5.0)).claims.remove(0);
     assert_eq!(impossible.verdict, ClaimVerdict::DoesNotHold);
     let bad = judged(&claim("eval/success", -1.0));
     assert_eq!(
         bad.notes,
         ["the claim was not judged: `least_effect` = -1 must be finite and at least 0"]
     );
-    assert!(bad.claim.is_none());
+    assert!(bad.claims.is_empty());
     let stranger = judged(&claim("eval/success", 0.0).replace("\"vade\"", "\"nobody\""));
     assert_eq!(
         stranger.notes,
@@ -149,6 +152,43 @@ fn claims_are_judged_by_their_measure_and_bad_ones_noted() {
         unknown.notes[0].starts_with("the claim was not judged: unknown field `arms`"),
         "{}",
         unknown.notes[0]
+    );
+}
+
+#[test]
+fn several_claims_are_judged_each_by_its_own_measure() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = write_pair(root.path());
+    let path = dir.join("ablation.json");
+    let index = fs::read_to_string(&path).unwrap();
+    let metrics = [
+        "run:effective",
+        "run:rollouts",
+        "mean:work",
+        "late:work",
+        "late:nothing",
+    ];
+    let claims: Vec<String> = metrics
+        .iter()
+        .map(|metric| {
+            format!(
+                r#"{{"text":"t","metric":"{metric}","arm":"vade","control":"uniform","direction":"equal","least_effect":9}}"#
+            )
+        })
+        .collect();
+    let claims = format!("\"claims\":[{}]", claims.join(","));
+    fs::write(&path, index.replace("\"claims\":[]", &claims)).unwrap();
+    let summary = summarize(&read_ablation(&dir).unwrap());
+    let effects: Vec<Option<f64>> = summary.claims.iter().map(|c| c.effect).collect();
+    // Half of the rollouts lie in a mixed group in every run; the second run of `vade` has 12 rollouts, not 8.
+    assert_eq!(effects[0], Some(0.0));
+    assert_eq!(effects[1], Some(2.0));
+    // Steps of 4 and 2 * 8 against 6 and 2 * 12.
+    assert_eq!((effects[2], effects[3]), (Some(2.5), Some(4.0)));
+    assert_eq!((effects[4], summary.claims[4].n_seeds), (None, 0));
+    assert_eq!(
+        summary.notes,
+        ["no run has a value of the claim's metric `late:nothing`"]
     );
 }
 
