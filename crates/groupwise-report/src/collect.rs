@@ -13,6 +13,7 @@ use crate::read::Record;
 pub(crate) struct MetricCurves {
     pub(crate) by_rollouts: Curve,
     pub(crate) by_tokens: Curve,
+    pub(crate) by_steps: Curve,
 }
 
 /// One training step, as far as figures need it.
@@ -77,7 +78,16 @@ struct Collector {
     open: Open,
     mixed: u64,
     all: u64,
-    evals: BTreeMap<String, Vec<(f64, f64, f64)>>,
+    evals: BTreeMap<String, Vec<EvalPoint>>,
+}
+
+/// An evaluated value and all that it had cost.
+#[derive(Clone, Copy)]
+struct EvalPoint {
+    step: f64,
+    rollouts: f64,
+    tokens: f64,
+    value: f64,
 }
 
 /// Collects the numbers of a run.
@@ -131,7 +141,12 @@ impl Collector {
             } => {
                 self.bill(*step, *rollouts, *tokens);
                 for (name, value) in metrics {
-                    let point = (*rollouts as f64, *tokens as f64, *value);
+                    let point = EvalPoint {
+                        step: *step as f64,
+                        rollouts: *rollouts as f64,
+                        tokens: *tokens as f64,
+                        value: *value,
+                    };
                     self.evals.entry(name.clone()).or_default().push(point);
                 }
             }
@@ -207,20 +222,21 @@ impl Collector {
             self.found.effective = Some(self.mixed as f64 / billed as f64);
         }
         for (name, points) in self.evals {
-            let by = |cost: fn(&(f64, f64, f64)) -> f64| {
-                Curve::new(&points.iter().map(|p| (cost(p), p.2)).collect::<Vec<_>>())
+            let by = |cost: fn(&EvalPoint) -> f64| {
+                Curve::new(&points.iter().map(|p| (cost(p), p.value)).collect::<Vec<_>>())
             };
-            match (by(|p| p.0), by(|p| p.1)) {
-                (Ok(by_rollouts), Ok(by_tokens)) => {
-                    self.found.metrics.insert(
-                        name,
-                        MetricCurves {
-                            by_rollouts,
-                            by_tokens,
-                        },
-                    );
+            let curves = by(|p| p.rollouts).and_then(|by_rollouts| {
+                Ok(MetricCurves {
+                    by_rollouts,
+                    by_tokens: by(|p| p.tokens)?,
+                    by_steps: by(|p| p.step)?,
+                })
+            });
+            match curves {
+                Ok(curves) => {
+                    self.found.metrics.insert(name, curves);
                 }
-                (Err(e), _) | (_, Err(e)) => self.found.problems.push(format!("`{name}` was left out: {e}")),
+                Err(e) => self.found.problems.push(format!("`{name}` was left out: {e}")),
             }
         }
         self.found

@@ -128,6 +128,7 @@ fn common_budget(used: &[Used<'_>], metric: &str) -> Budget {
     Budget {
         rollouts: common_range(curves.iter().map(|c| &c.by_rollouts)),
         tokens: common_range(curves.iter().map(|c| &c.by_tokens)),
+        steps: common_range(curves.iter().map(|c| &c.by_steps)),
     }
 }
 

@@ -36,6 +36,10 @@ pub enum Measure {
     AreaTokens,
     /// Last value, whatever it cost.
     Final,
+    /// Value at the common number of training steps, whatever it cost.
+    AtSteps,
+    /// Mean over the common training steps, whatever they cost.
+    AreaSteps,
     /// Mean of a figure of training steps over all steps.
     StepMean,
     /// The same over the second half of the steps, a middle one included.
@@ -62,6 +66,8 @@ impl Measure {
             Self::AtTokens => "at equal tokens",
             Self::AreaTokens => "mean over tokens (area under the curve)",
             Self::Final => "last evaluation, unequal cost",
+            Self::AtSteps => "at equal steps, unequal cost",
+            Self::AreaSteps => "mean over steps (area under the curve), unequal cost",
             Self::StepMean => "mean over training steps",
             Self::StepLate => "mean over the second half of the training steps",
             Self::Run => "of the whole run",
@@ -71,7 +77,8 @@ impl Measure {
     /// Measure and metric of a name such as `area:eval/success`.
     ///
     /// `final:` or nothing: [`Measure::AtRollouts`]; `area:`: [`Measure::AreaRollouts`]; `final-tokens:` and
-    /// `area-tokens:` the same against tokens; `last:`: [`Measure::Final`].  Of training: `mean:` and `late:` are
+    /// `area-tokens:` the same against tokens; `final-steps:` and `area-steps:` against training steps, which charge nothing
+    /// for rollouts outside of training batches; `last:`: [`Measure::Final`].  Of training: `mean:` and `late:` are
     /// [`Measure::StepMean`] and [`Measure::StepLate`] of a figure of step events; `run:` is [`Measure::Run`], with
     /// `effective` the share of billed rollouts in groups that entered an update with mixed reward.
     ///
@@ -87,6 +94,8 @@ impl Measure {
             ("area:", Self::AreaRollouts),
             ("final-tokens:", Self::AtTokens),
             ("area-tokens:", Self::AreaTokens),
+            ("final-steps:", Self::AtSteps),
+            ("area-steps:", Self::AreaSteps),
             ("last:", Self::Final),
             ("mean:", Self::StepMean),
             ("late:", Self::StepLate),
@@ -106,6 +115,8 @@ impl Measure {
             Self::AtTokens => "at equal tokens",
             Self::AreaTokens => "area, tokens",
             Self::Final => "last",
+            Self::AtSteps => "at equal steps",
+            Self::AreaSteps => "area, steps",
             Self::StepMean => "steps",
             Self::StepLate => "late steps",
             Self::Run => "run",
@@ -131,6 +142,11 @@ impl Measure {
                 let (a, b) = budget.tokens?;
                 curves()?.by_tokens.mean_height(a, b)
             }
+            Self::AtSteps => curves()?.by_steps.value_at(budget.steps?.1),
+            Self::AreaSteps => {
+                let (a, b) = budget.steps?;
+                curves()?.by_steps.mean_height(a, b)
+            }
             Self::StepMean => numbers.step_mean(metric, 0),
             Self::StepLate => numbers.step_mean(metric, numbers.steps_done / 2),
             Self::Run => match metric {
@@ -150,6 +166,8 @@ pub struct Budget {
     pub rollouts: Option<(f64, f64)>,
     /// Tokens, from and to.
     pub tokens: Option<(f64, f64)>,
+    /// Training steps, from and to.
+    pub steps: Option<(f64, f64)>,
 }
 
 /// Mean over seeds with an interval.

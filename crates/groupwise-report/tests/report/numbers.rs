@@ -167,6 +167,8 @@ fn several_claims_are_judged_each_by_its_own_measure() {
         "mean:work",
         "late:work",
         "late:nothing",
+        "final-steps:eval/success",
+        "area-steps:eval/success",
     ];
     let claims: Vec<String> = metrics
         .iter()
@@ -185,6 +187,10 @@ fn several_claims_are_judged_each_by_its_own_measure() {
     assert_eq!(effects[1], Some(2.0));
     // Steps of 4 and 2 * 8 against 6 and 2 * 12.
     assert_eq!((effects[2], effects[3]), (Some(2.5), Some(4.0)));
+    // At equal steps the twelve rollouts count as much as eight: 0.2 and 0.3 at the end, half of it on the way.
+    let close = |x: Option<f64>, y: f64| assert!((x.unwrap() - y).abs() < 1e-12, "{x:?}, not {y}");
+    close(effects[5], 0.25);
+    close(effects[6], 0.125);
     assert_eq!((effects[4], summary.claims[4].n_seeds), (None, 0));
     assert_eq!(
         summary.notes,
