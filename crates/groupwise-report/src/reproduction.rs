@@ -13,7 +13,6 @@ use crate::format::{count, duration, signed, value};
 use crate::read::CellState;
 use crate::say::{bracket, interval_decimals};
 use crate::summary::{Estimate, Measure, Summary};
-use crate::text::align;
 use crate::write::replace;
 
 /// Version of a stored result.
@@ -238,17 +237,18 @@ impl Reproduction {
 
     /// The verdicts as a table for a terminal.
     pub fn render_text(&self) -> String {
-        let heads = ["verdict", "effect [95%]", "seeds", "claim"];
-        let mut rows = vec![heads.map(str::to_owned).to_vec()];
+        let widest = self.claims.iter().map(|c| c.numbers().len()).max().unwrap_or(0);
+        let mut table = String::new();
         for claim in &self.claims {
-            rows.push(vec![
-                claim.verdict.words().to_owned(),
+            table.push_str(&format!(
+                "{:<13}  {:>widest$}  {} seeds  {} ({})\n",
+                claim.verdict.words(),
                 claim.numbers(),
-                claim.n_seeds.to_string(),
-                format!("{} ({})", claim.text, claim.condition()),
-            ]);
+                claim.n_seeds,
+                claim.text,
+                claim.condition()
+            ));
         }
-        let table = align(&rows);
         format!("{}: {}\n{table}", self.name, self.cost.words())
     }
 }

@@ -68,8 +68,7 @@ fn line(text: &str) -> String {
         .collect()
 }
 
-/// Rows as columns of equal width, the first to the left.
-pub(crate) fn align(rows: &[Vec<String>]) -> String {
+fn align(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
         .map(|c| {
