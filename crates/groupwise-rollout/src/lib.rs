@@ -104,6 +104,55 @@ pub fn roll_out(
     Ok(groups)
 }
 
+/// The episode in which a text that nobody sampled is carried out: a reference solution.
+///
+/// Its tokens count as the policy's, an end token behind every action where the policy has one; log-probabilities and
+/// entropies are 0 until somebody scores them.  An action that the environment fails at ends it as aborted.
+///
+/// # Errors
+/// If the policy cannot spell the text or the environment cannot start.
+pub fn demonstrate(
+    world: &dyn World,
+    policy: &dyn Policy,
+    request: &GroupRequest<'_>,
+    text: &str,
+) -> Result<Trajectory, RolloutError> {
+    let one = GroupRequest {
+        n_samples: 1,
+        ..request.clone()
+    };
+    let requests = [one];
+    let mut episodes = start(world, policy, &requests)?;
+    let mut episode = episodes.remove(0);
+    let max_turns = world.max_turns().max(1);
+    let actions = if max_turns == 1 {
+        vec![text]
+    } else {
+        world.actions(text)
+    };
+    for action in actions {
+        if episode.done {
+            break;
+        }
+        let mut tokens = policy.encode_continuation(action).map_err(episode.named())?;
+        tokens.extend(policy.end_token());
+        let trajectory = &mut episode.trajectory;
+        let begin = trajectory.completion.len();
+        append_masked(trajectory, &tokens);
+        trajectory.mask[begin..].fill(true);
+        let action = action.to_owned();
+        act(
+            policy,
+            &mut episode,
+            begin,
+            action,
+            StopReason::EndToken,
+            max_turns,
+        )?;
+    }
+    Ok(episode.trajectory)
+}
+
 fn start<'a>(
     world: &dyn World,
     policy: &dyn Policy,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::common::{Tabular, plan, recipe, run};
+use crate::common::{Tabular, plan, recipe, run, steps};
 use groupwise_core::event::BillKind;
 use groupwise_core::seams::Score;
 use groupwise_core::{Event, Task, Trajectory, Verifier};
@@ -17,19 +17,6 @@ fn events(text: &str) -> Vec<Event> {
     let mut heard = Vec::new();
     run(&plan(text), runs.path(), usize::MAX, &mut heard, &FACTORY).expect("a run");
     heard
-}
-
-fn steps(events: &[Event]) -> Vec<&BTreeMap<String, f64>> {
-    events
-        .iter()
-        .filter_map(|e| {
-            if let Event::Step { metrics, .. } = e {
-                Some(metrics)
-            } else {
-                None
-            }
-        })
-        .collect()
 }
 
 fn evals(events: &[Event]) -> Vec<f64> {
