@@ -203,14 +203,25 @@ impl Experiment {
 
     /// Hash of all that decides what a reproduction finds: resolved arms, seeds, baseline, metric, claims.
     ///
-    /// Comments, the description and the order of keys do not enter; a changed default of a part does.
+    /// Comments, the description and the order of keys do not enter; a changed default of a part does.  A seam that holds
+    /// what an absent one means enters as absent, so that a seam this project gains later changes no hash.
     ///
     /// # Errors
     /// If a value cannot be written down.
     pub fn fingerprint(&self) -> Result<String, RecipeError> {
-        let arms: Vec<(&str, &Recipe)> = self.arms.iter().map(|a| (a.name.as_str(), &a.recipe)).collect();
-        let text = serde_json::to_vec(&(&self.ablation, &self.claims, arms))
-            .map_err(|e| RecipeError::Resolved(e.to_string()))?;
+        let fail = |e: serde_json::Error| RecipeError::Resolved(e.to_string());
+        let mut arms = Vec::new();
+        for Arm { name, recipe } in &self.arms {
+            let resolved = serde_json::to_value(recipe).map_err(fail)?;
+            let mut seams = resolved.as_object().cloned().unwrap_or_default();
+            let mut needed = seams.clone();
+            needed.retain(|key, _| ["run", "env", "policy"].contains(&key.as_str()));
+            let bare: Recipe = serde_json::from_value(needed.clone().into()).map_err(fail)?;
+            let bare = serde_json::to_value(bare).map_err(fail)?;
+            seams.retain(|key, value| needed.contains_key(key) || bare.get(key) != Some(value));
+            arms.push((name.as_str(), seams));
+        }
+        let text = serde_json::to_vec(&(&self.ablation, &self.claims, arms)).map_err(fail)?;
         let digest = Sha256::digest(text);
         Ok(digest.iter().take(8).map(|b| format!("{b:02x}")).collect())
     }

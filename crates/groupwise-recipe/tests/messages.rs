@@ -245,6 +245,8 @@ fn the_fingerprint_follows_what_decides_the_result() {
         base
     );
     assert_ne!(of(&format!("{GOOD}[ablation]\nseeds = [5]\n")), base);
+    assert_eq!(of(&format!("{GOOD}[scaffold.plain]\n[filter.none]\n")), base);
+    assert_ne!(of(&format!("{GOOD}[scaffold.seele]\n")), base);
     let claim =
         "[claim]\ntext = \"t\"\nmetric = \"m\"\narm = \"base\"\ncontrol = \"base\"\ndirection = \"higher\"\n";
     let with_claim = of(&format!("{GOOD}{claim}least_effect = 0.1\n"));

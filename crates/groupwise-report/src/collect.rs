@@ -1,6 +1,6 @@
 //! One pass over the events of a run: curves, bills, allocation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use groupwise_core::event::{BillKind, Event};
 use groupwise_core::stats::is_constant;
@@ -46,6 +46,10 @@ pub(crate) struct Numbers {
     pub(crate) rollouts: u64,
     pub(crate) tokens: u64,
     pub(crate) effective: Option<f64>,
+    /// Share of the pool that entered an update at least once.
+    pub(crate) coverage: Option<f64>,
+    /// Tokens billed per task that was solved at least once in training; `None` if none was.
+    pub(crate) tokens_per_solved: Option<f64>,
     pub(crate) seconds: Option<f64>,
     pub(crate) phases: BTreeMap<String, f64>,
     pub(crate) steps_done: u64,
@@ -78,6 +82,9 @@ struct Collector {
     open: Open,
     mixed: u64,
     all: u64,
+    n_tasks: usize,
+    trained: BTreeSet<String>,
+    solved: BTreeSet<String>,
     evals: BTreeMap<String, Vec<EvalPoint>>,
 }
 
@@ -112,6 +119,7 @@ impl Collector {
     fn take(&mut self, event: &Event) {
         match event {
             Event::Group {
+                task,
                 difficulty,
                 kind,
                 rewards,
@@ -119,6 +127,7 @@ impl Collector {
                 ..
             } => {
                 self.take_group(*difficulty, *kind, rewards, lengths);
+                self.take_task(task, *kind, rewards);
             }
             Event::Step {
                 step,
@@ -162,7 +171,7 @@ impl Collector {
                 self.found.billed_rollouts = billed.clone();
                 self.found.weights = Some(weights.clone());
             }
-            Event::Start { .. } => {}
+            Event::Start { n_tasks, .. } => self.n_tasks = *n_tasks,
         }
     }
 
@@ -170,6 +179,18 @@ impl Collector {
         self.found.steps_done = self.found.steps_done.max(step);
         self.found.rollouts = self.found.rollouts.max(rollouts);
         self.found.tokens = self.found.tokens.max(tokens);
+    }
+
+    /// Which tasks entered an update, and which were solved in any rollout that was paid for.
+    fn take_task(&mut self, task: &str, kind: BillKind, rewards: &[Option<f64>]) {
+        if matches!(kind, BillKind::Train | BillKind::Hint) && !self.trained.contains(task) {
+            self.trained.insert(task.to_owned());
+        }
+        // As in evaluation: a full score, up to rounding.
+        let is_solved = rewards.iter().flatten().any(|r| *r >= 1.0 - 1e-9);
+        if is_solved && !self.solved.contains(task) {
+            self.solved.insert(task.to_owned());
+        }
     }
 
     fn take_group(&mut self, difficulty: f64, kind: BillKind, rewards: &[Option<f64>], lengths: &[usize]) {
@@ -221,6 +242,10 @@ impl Collector {
         if self.all > 0 {
             self.found.effective = Some(self.mixed as f64 / billed as f64);
         }
+        let share = self.trained.len() as f64 / self.n_tasks as f64;
+        self.found.coverage = (self.n_tasks > 0).then_some(share);
+        let per_solved = self.found.tokens as f64 / self.solved.len() as f64;
+        self.found.tokens_per_solved = (!self.solved.is_empty()).then_some(per_solved);
         for (name, points) in self.evals {
             let by = |cost: fn(&EvalPoint) -> f64| {
                 Curve::new(&points.iter().map(|p| (cost(p), p.value)).collect::<Vec<_>>())

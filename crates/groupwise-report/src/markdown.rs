@@ -112,14 +112,15 @@ fn cost(out: &mut String, summary: &Summary) {
         .iter()
         .flat_map(|a| a.rollouts_by_kind.keys().copied())
         .collect();
-    let mut heads = vec!["arm", "effective", "rollouts"];
+    let mut heads = vec!["arm", "effective", "coverage", "rollouts"];
     heads.extend(kinds.iter().map(|k| kind_name(*k)));
-    heads.extend(["tokens", "wall time"]);
+    heads.extend(["tokens", "tokens per solved task", "wall time"]);
     let dash = |v: Option<String>| v.unwrap_or_else(|| "-".to_owned());
     let rows = summary.arms.iter().map(|arm| {
         let mut row = vec![
             arm.name.clone(),
             dash(arm.effective.mean.map(percent)),
+            dash(arm.coverage.mean.map(percent)),
             dash(arm.rollouts.mean.map(count)),
         ];
         row.extend(
@@ -129,6 +130,7 @@ fn cost(out: &mut String, summary: &Summary) {
         );
         row.extend([
             dash(arm.tokens.mean.map(count)),
+            dash(arm.tokens_per_solved.mean.map(count)),
             dash(arm.seconds.mean.map(duration)),
         ]);
         row

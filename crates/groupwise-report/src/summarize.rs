@@ -177,6 +177,8 @@ fn summarize_arm(arm: &str, used: &[Used<'_>], budget: &Budget) -> ArmSummary {
             n.billed_tokens.iter().map(|(k, v)| (*k, *v as f64)).collect()
         }),
         effective: over(&|n| n.effective),
+        coverage: over(&|n| n.coverage),
+        tokens_per_solved: over(&|n| n.tokens_per_solved),
         seconds: over(&|n| n.seconds),
         phases: average(&cells, |n| {
             n.phases.iter().map(|(k, v)| (k.clone(), *v)).collect()

@@ -44,7 +44,7 @@ pub enum Measure {
     StepMean,
     /// The same over the second half of the steps, a middle one included.
     StepLate,
-    /// A figure of the whole run: `effective`, `rollouts` or `tokens`.
+    /// A figure of the whole run: `effective`, `coverage`, `rollouts`, `tokens` or `tokens-per-solved`.
     Run,
 }
 
@@ -80,7 +80,8 @@ impl Measure {
     /// `area-tokens:` the same against tokens; `final-steps:` and `area-steps:` against training steps, which charge nothing
     /// for rollouts outside of training batches; `last:`: [`Measure::Final`].  Of training: `mean:` and `late:` are
     /// [`Measure::StepMean`] and [`Measure::StepLate`] of a figure of step events; `run:` is [`Measure::Run`], with
-    /// `effective` the share of billed rollouts in groups that entered an update with mixed reward.
+    /// `effective` the share of billed rollouts in groups that entered an update with mixed reward, `coverage` the share of
+    /// the pool that entered one, and `tokens-per-solved` the tokens billed per task that any paid rollout solved.
     ///
     /// # Example
     /// ```
@@ -151,6 +152,8 @@ impl Measure {
             Self::StepLate => numbers.step_mean(metric, numbers.steps_done / 2),
             Self::Run => match metric {
                 "effective" => numbers.effective,
+                "coverage" => numbers.coverage,
+                "tokens-per-solved" => numbers.tokens_per_solved,
                 "rollouts" => Some(numbers.rollouts as f64),
                 "tokens" => Some(numbers.tokens as f64),
                 _ => None,
@@ -213,6 +216,10 @@ pub struct ArmSummary {
     pub tokens_by_kind: BTreeMap<BillKind, f64>,
     /// Share of billed rollouts in groups that entered an update with mixed reward.
     pub effective: Estimate,
+    /// Share of the pool that entered an update at least once.
+    pub coverage: Estimate,
+    /// Tokens billed per task that a paid rollout solved at least once; only runs that solved any.
+    pub tokens_per_solved: Estimate,
     /// Wall time in seconds.
     pub seconds: Estimate,
     /// Wall time by phase in seconds, mean over seeds.

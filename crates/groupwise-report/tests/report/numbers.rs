@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::small::*;
-use groupwise_core::event::BillKind;
+use groupwise_core::event::{BillKind, Event};
 use groupwise_report::summary::Measure;
 use groupwise_report::{ClaimVerdict, Summary, read_ablation, summarize, write_report};
 
@@ -64,6 +64,53 @@ fn effective_ratio_counts_what_entered_an_update_over_everything_billed() {
     assert_eq!(arm.tokens_by_kind[&BillKind::Refresh], 30.0);
     assert_eq!(summary.figures.allocation[0].sizes, [(2, 0.5), (3, 0.5)]);
     assert!(summary.comparisons.is_empty());
+}
+
+#[test]
+fn coverage_counts_tasks_that_trained_and_a_solved_task_is_paid_by_all_tokens() {
+    let root = tempfile::tempdir().unwrap();
+    let of = |task: &str, kind, rewards: &[f64]| match group(1, kind, rewards) {
+        Event::Group {
+            step,
+            difficulty,
+            kind,
+            rewards,
+            lengths,
+            ..
+        } => Event::Group {
+            step,
+            task: task.into(),
+            difficulty,
+            kind,
+            rewards,
+            lengths,
+        },
+        other => other,
+    };
+    let events = vec![
+        start(0),
+        of("a", BillKind::Train, &[1.0, 0.0]),
+        of("a", BillKind::Hint, &[1.0]),
+        of("b", BillKind::Train, &[0.9, 0.0]),
+        of("c", BillKind::Discarded, &[1.0]),
+        of("d", BillKind::StartUp, &[0.0]),
+        step(1, 7),
+        eval(1, 7, 0.5),
+    ];
+    let dir = write_run(root.path(), "r", "uniform", 0, &events);
+    let arm = &summarize(&read_ablation(&dir).unwrap()).arms[0];
+    // Of eight tasks a and b trained; a and c were solved, for 70 tokens.
+    close(arm.coverage.mean.unwrap(), 2.0 / 8.0);
+    close(arm.tokens_per_solved.mean.unwrap(), 35.0);
+    let dir = write_run(
+        root.path(),
+        "s",
+        "uniform",
+        0,
+        &[start(0), of("b", BillKind::Train, &[0.9])],
+    );
+    let arm = &summarize(&read_ablation(&dir).unwrap()).arms[0];
+    assert_eq!(arm.tokens_per_solved.mean, None, "nothing was solved");
 }
 
 #[test]
