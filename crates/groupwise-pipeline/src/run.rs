@@ -167,8 +167,11 @@ impl<'a> Run<'a> {
             what: e.to_string(),
         })?;
         folder.describe(&info, &recipe)?;
+        let mut sampler = plan.recipe.sampler(tasks.len())?;
+        let prepared = sampler.prepare(&tasks, plan.recipe.run.steps);
+        prepared.map_err(at(0, "prompt sampler"))?;
         Ok(Self {
-            sampler: plan.recipe.sampler(tasks.len())?,
+            sampler,
             repair: plan.recipe.group_repair()?,
             memory: PromptMemory::new(tasks.len(), MEMORY_RESULTS),
             learning_rate: Box::new(plan.learning_rate),

@@ -3,7 +3,7 @@
 //!
 //! | folder | seam | parts |
 //! |---|---|---|
-//! | [`samplers`] | [`PromptSampler`](groupwise_core::PromptSampler) | `shuffled`, `uniform`, `vade`, `cures`, `vas`, `sari`, `temporal-r1` |
+//! | [`samplers`] | [`PromptSampler`](groupwise_core::PromptSampler) | `shuffled`, `uniform`, `vade`, `cures`, `vas`, `sari`, `temporal-r1`, `length-staged` |
 //! | [`allocators`] | [`BudgetAllocator`](groupwise_core::BudgetAllocator) | `uniform`, `knapsack`, `square-root` |
 //! | [`filters`] | [`GroupFilter`](groupwise_core::GroupFilter) | `none`, `dynamic-sampling` |
 //! | [`scaffolds`] | [`Scaffold`](groupwise_core::Scaffold) | `plain`, `seele` |

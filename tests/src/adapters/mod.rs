@@ -59,6 +59,7 @@ mod vade;
 mod vas;
 mod video_com;
 mod vlaa_thinker;
+mod wirelessmathlm;
 
 use groupwise_advantage::{GroupRelative, GroupRelativeConfig};
 use groupwise_core::Spread;
@@ -123,6 +124,7 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("listener-reward", listener_reward::run),
     ("ttrv", ttrv::run),
     ("multirole-r1", multirole_r1::run),
+    ("wirelessmathlm", wirelessmathlm::run),
 ];
 
 /// The group-relative block with a mean and this deviation; a case may name the sample or the population one.

@@ -213,6 +213,16 @@ const STAGES: &[(&str, Kind, &str)] = &[
     ("tests", Kind::Test, "cargo @test @light"),
     ("doc tests", Kind::Test, "cargo test --doc @light"),
     (
+        "clippy (sandbox)",
+        Kind::Plain,
+        "cargo clippy -p groupwise-reward --features sandbox --all-targets -- -D warnings",
+    ),
+    (
+        "tests (sandbox)",
+        Kind::Test,
+        "cargo @test -p groupwise-reward --features sandbox",
+    ),
+    (
         "clippy (burn)",
         Kind::Plain,
         "cargo clippy --release @burn --all-targets -- -D warnings",
