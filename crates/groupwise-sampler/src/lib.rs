@@ -14,7 +14,7 @@
 //! on now); for hints [`item_response`], [`hint_length`] and [`hint_prefix`] (how much of a solution to show),
 //! [`hint_tiers`] and [`group_repair`] (hints for a group in which every member failed).
 //! on now), [`length_stages`] (stages by how long a task is), [`task_filter`] (which tasks are worth training on) and
-//! [`replay`] (past successes for groups that failed).
+//! [`replay`] (past successes for groups that failed); and [`rule_library`] (written rules that learn in place of weights).
 //!
 //! Randomness comes from keys only, and every stateful part saves and loads all it remembers: a resumed run
 //! chooses what an uninterrupted one would have chosen, bit for bit.
@@ -33,6 +33,7 @@ pub mod length_stages;
 mod power;
 pub mod quantile;
 pub mod replay;
+pub mod rule_library;
 pub mod samplers;
 pub mod scaffolds;
 pub mod score;

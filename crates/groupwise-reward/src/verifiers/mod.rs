@@ -5,7 +5,6 @@ use groupwise_core::{Score, StopReason, Task, Trajectory, Verifier, registry};
 mod answer_recall;
 mod blocks;
 mod choice_set;
-mod code_tests;
 mod countdown;
 mod craft_gui;
 mod digit_completion;
@@ -25,6 +24,7 @@ mod ranked_list;
 mod sari;
 mod srpo;
 mod temporal_r1;
+mod tested_code;
 mod ton;
 mod tool_use;
 mod uav_vl_r1;
@@ -35,7 +35,6 @@ mod wireless_math;
 pub use crate::geometry::box_overlap;
 pub use answer_recall::{AnswerPart, AnswerRecallConfig, answer_recall, normalize_answer};
 pub use choice_set::{ChoiceSetConfig, Credit, choice_set_reward, has_think_answer_format};
-pub use code_tests::{CodeTests, CodeTestsConfig, ProgramPart, code_tests};
 pub use countdown::{AnswerLine, CountdownConfig};
 pub use craft_gui::CraftGuiConfig;
 pub use digit_completion::{
@@ -61,6 +60,7 @@ pub use temporal_r1::{
     TemporalR1Config, choice_accuracy, choice_format, grounding_accuracy, grounding_format,
     parse_time_interval,
 };
+pub use tested_code::{CodeTests, CodeTestsConfig, ProgramPart, code_tests};
 pub use ton::{AnswerPlace, SkipChoice, ThoughtDropout, TonConfig, skips_thought, ton_format};
 pub use tool_use::ToolUseConfig;
 pub use uav_vl_r1::{UavVlR1Config, tagged_answer_matches, think_answer_format};

@@ -1,9 +1,7 @@
-use groupwise_core::{Part, Score, StopReason, Task};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::verifiers::testing::trajectory;
 
 fn follows(id: &str, args: &Value, response: &str) -> bool {
     let instruction = Instruction::new(id, args.as_object().unwrap()).unwrap();
@@ -445,53 +443,6 @@ fn sample(id: &str) -> Value {
         "length_constraints:number_words" => json!({"num_words": 9, "relation": "less than"}),
         "startend:end_checker" => json!({"end_phrase": "a"}),
         _ => json!({}),
-    }
-}
-
-#[test]
-fn the_verifier_reads_three_forms_of_reference() {
-    let score = |config: Value, reference: &str, reply: &str| {
-        let config: IfevalConfig = serde_json::from_value(config).unwrap();
-        let reply = trajectory(&[(reply, 0.0)], StopReason::EndToken);
-        config
-            .build(&())
-            .unwrap()
-            .score(&Task::new("t", "", reference), &reply)
-    };
-    let row = r#"{"instruction_id_list": ["punctuation:no_comma", "startend:quotation"], "kwargs": [{}, null], "key": 7}"#;
-    let list =
-        r#"[{"instruction": "punctuation:no_comma"}, {"instruction": "startend:quotation", "args": null}]"#;
-    for reference in [row, list] {
-        assert_eq!(score(json!({}), reference, "\"a\""), Score::Value(1.0));
-        assert_eq!(score(json!({}), reference, "\"a"), Score::Value(0.0));
-        assert_eq!(
-            score(json!({"credit": "share"}), reference, "\"a"),
-            Score::Value(0.5)
-        );
-        let thought = "<think>\",\"</think>\"a\"";
-        assert_eq!(score(json!({}), reference, thought), Score::Value(1.0));
-        assert_eq!(
-            score(json!({"thinking": "keep"}), reference, thought),
-            Score::Value(0.0)
-        );
-        assert_eq!(score(json!({}), reference, "<think>\"a\""), Score::Value(0.0));
-        assert_eq!(
-            score(json!({"strictness": "loose"}), reference, "Sure, so:\n\"a\""),
-            Score::Value(1.0)
-        );
-    }
-    let one = r#"{"instruction": "punctuation:no_comma", "args": {}}"#;
-    assert_eq!(score(json!({}), one, "a"), Score::Value(1.0));
-    for reference in [
-        "no comma",
-        "[]",
-        r#"{"instruction": "punctuation:no_comma", "arg": {}}"#,
-        r#"{"instruction_id_list": ["punctuation:no_comma"], "kwargs": []}"#,
-        r#"[{"instruction": "punctuation:no_comma"}, {"instruction": "unknown"}]"#,
-    ] {
-        assert!(
-            matches!(score(json!({}), reference, "a"), Score::Unscorable(r) if r.starts_with("task `t`: "))
-        );
     }
 }
 

@@ -216,3 +216,7 @@ fn data_set_row(row: &Map<String, Value>) -> Option<Vec<Named<'_>>> {
         .map(|(id, args)| Some((id.as_str()?, arguments(Some(args))?)))
         .collect()
 }
+
+#[cfg(test)]
+#[path = "verifier_tests.rs"]
+mod tests;

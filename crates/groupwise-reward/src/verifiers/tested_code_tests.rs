@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 #[test]
@@ -43,6 +45,24 @@ fn the_last_closed_block_is_the_program() {
     assert_eq!(of("```python\na\n```\n```python\nb"), Some("a\n"));
     assert_eq!(of("```\na\n```"), None);
     assert_eq!(of("```python\n```"), Some(""));
+}
+
+proptest! {
+    #[test]
+    fn the_block_written_last_is_taken_and_an_open_one_never(
+        before in "[a-z `\n]{0,20}", program in "[a-z\n ]{0,20}", after in "[a-z \n]{0,20}", open in any::<bool>(),
+    ) {
+        let closed = format!("\n```\n{after}");
+        let end = if open { "" } else { closed.as_str() };
+        let response = format!("{before}\n~\n```python\n{program}{end}");
+        let found = ProgramPart::LastBlock.of(&response);
+        if open {
+            prop_assert_eq!(found, None);
+        } else {
+            prop_assert_eq!(found, Some(format!("{program}\n")).as_deref());
+        }
+        prop_assert_eq!(ProgramPart::Whole.of(&response), Some(response.as_str()));
+    }
 }
 
 #[cfg(not(all(feature = "sandbox", unix)))]

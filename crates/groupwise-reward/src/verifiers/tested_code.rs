@@ -232,5 +232,5 @@ impl Verifier for CodeTestsVerifier {
 }
 
 #[cfg(test)]
-#[path = "code_tests_tests.rs"]
+#[path = "tested_code_tests.rs"]
 mod tests;
