@@ -301,6 +301,10 @@ pub(super) fn units(tree: &Tree, root: Id) -> (Vec<Id>, Option<String>) {
         match (op, kids) {
             (Op::Add | Op::Subtract | Op::PlusMinus | Op::MinusPlus, [_, right]) => at = *right,
             (Op::Negate, [inner]) => at = *inner,
+            (Op::Degree, _) => {
+                unit = unit.or_else(|| Some("degrees".to_owned()));
+                break;
+            }
             (Op::Multiply | Op::Divide, [left, right]) if is_unit(tree, *right) && !is_unit(tree, *left) => {
                 erased.push(*right);
                 unit = unit.or_else(|| unit_text(tree, *right));

@@ -59,7 +59,7 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    /// The next token; seven steps of fuel for every token and one for every 16 bytes.
+    /// The next token; five steps of fuel for every token and one for every 16 bytes.
     pub(super) fn next(&mut self, place: Place, fuel: &mut Fuel) -> Result<Token<'t>, Stop> {
         let start = self.at;
         self.spaced = false;
@@ -96,7 +96,7 @@ impl<'t> Lexer<'t> {
                 _ => break self.foreign(),
             }
         };
-        fuel.take(7 + (self.at - start) as u64 / 16)?;
+        fuel.take(5 + (self.at - start) as u64 / 16)?;
         Ok(token)
     }
 

@@ -89,7 +89,7 @@ impl Algebra {
 
     /// Index of an atom; equal atoms have one index.
     fn intern(&mut self, atom: Atom) -> Result<AtomId, Stop> {
-        self.fuel.take(1 + self.atoms.len() as u64 / 16)?;
+        self.fuel.take(2 + self.atoms.len() as u64 / 2)?;
         if let Some(at) = self.atoms.iter().position(|known| *known == atom) {
             return Ok(at as AtomId);
         }
