@@ -88,9 +88,9 @@ fn last_number(text: &str) -> Option<&str> {
     let mut end = text.len();
     loop {
         let stop = text[..end].rfind(is_numeral)? + 1;
-        let start = text[..stop].rfind(|c| !is_numeral(c)).map_or(0, |at| {
-            at + text[at..].chars().next().map_or(1, char::len_utf8)
-        });
+        let start = text[..stop]
+            .rfind(|c| !is_numeral(c))
+            .map_or(0, |at| at + text[at..].chars().next().map_or(1, char::len_utf8));
         let signed = start - usize::from(text[..start].ends_with('-'));
         if &text[signed..stop] != "." {
             return Some(&text[signed..stop]);
@@ -116,8 +116,14 @@ pub fn verify(gold: &str, response: &str, method: Gsm8kMethod) -> Verdict {
             .normal_forms("", reference);
     };
     let equal = answer == reference;
-    let reason = if equal { "equal numbers" } else { "different numbers" };
-    Verdict::judged(equal, reason).extracted(text).normal_forms(answer, reference)
+    let reason = if equal {
+        "equal numbers"
+    } else {
+        "different numbers"
+    };
+    Verdict::judged(equal, reason)
+        .extracted(text)
+        .normal_forms(answer, reference)
 }
 
 impl Part<dyn Verifier> for Gsm8kConfig {

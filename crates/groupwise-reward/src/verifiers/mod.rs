@@ -91,6 +91,8 @@ registry! {
         TemporalR1 = "temporal-r1": TemporalR1Config,
         /// The number after the marker of GSM8K.
         Gsm8k = "gsm8k": Gsm8kConfig,
+        /// The answer equals the reference as mathematics.
+        Math = "math": MathConfig,
     }
 }
 
@@ -152,6 +154,7 @@ mod tests {
             "<score>3</score>",
             "<think></think><answer>3</answer>",
             "#### 3",
+            r"\boxed{3}",
         ]
         .map(|reply| testing::trajectory(&[(reply, 1.0)], StopReason::EndToken));
         for name in VerifierSpec::NAMES {

@@ -40,9 +40,8 @@ impl Comparison<'_> {
                 }
                 self.same_equation(gold, answer)
             }
-            (Form::Assign(..) | Form::Equation(..), Form::Equation(..)) | (Form::Equation(..), Form::Assign(..)) => {
-                self.same_equation(gold, answer)
-            }
+            (Form::Assign(..) | Form::Equation(..), Form::Equation(..))
+            | (Form::Equation(..), Form::Assign(..)) => self.same_equation(gold, answer),
             (Form::Equation(..), _) | (_, Form::Equation(..)) => self.differ("an equation is no value"),
             (Form::Member(n, s), Form::Member(m, t)) => Ok(self.same_name(*n, *m)? && self.meets(s, t)?),
             (Form::Assign(_, value), other) => self.meets(value, other),
@@ -54,7 +53,9 @@ impl Comparison<'_> {
                 self.step = "matrices by entry";
                 Ok(n == m && a.len() == b.len() && self.all_scalars(a, b)?)
             }
-            (Form::Relation(a, r, b), Form::Relation(c, s, d)) => self.same_relation((*a, *r, *b), (*c, *s, *d)),
+            (Form::Relation(a, r, b), Form::Relation(c, s, d)) => {
+                self.same_relation((*a, *r, *b), (*c, *s, *d))
+            }
             (Form::Order(a), Form::Order(b)) => self.same_orders(a, b),
             (Form::Named(a), Form::Named(b)) if a == b => self.agree("equal sets"),
             (Form::List(shape, items), Form::List(other, others)) => {
@@ -100,7 +101,9 @@ impl Comparison<'_> {
         let (a, b) = (self.tree.op(gold.id), self.tree.op(answer.id));
         if (a, b) == (Op::Apply, Op::Apply) {
             // `f(n) = ..` and `f(x) = ..` define one function.
-            return Ok(self.tree.same(self.tree.kid(gold.id, 0), self.tree.kid(answer.id, 0)));
+            return Ok(self
+                .tree
+                .same(self.tree.kid(gold.id, 0), self.tree.kid(answer.id, 0)));
         }
         if let Some(equal) = self.same_spelling(gold.id, answer.id) {
             return Ok(equal);
@@ -133,7 +136,9 @@ impl Comparison<'_> {
         }
         for n in self.tree.subtree(id) {
             match self.tree.op(n) {
-                Op::Name(name) if self.tree.name(name).chars().count() == 1 => letters.push_str(self.tree.name(name)),
+                Op::Name(name) if self.tree.name(name).chars().count() == 1 => {
+                    letters.push_str(self.tree.name(name))
+                }
                 Op::Word(word) => {
                     letters.extend(self.tree.name(word).chars().filter(|c| !c.is_whitespace()));
                     words = true;
@@ -153,7 +158,11 @@ impl Comparison<'_> {
         if !word && !other {
             return None;
         }
-        Some(if a.chars().count() > 1 { a.to_lowercase() == b.to_lowercase() } else { a == b })
+        Some(if a.chars().count() > 1 {
+            a.to_lowercase() == b.to_lowercase()
+        } else {
+            a == b
+        })
     }
 
     fn same_scalar(&mut self, gold: Scalar, answer: Scalar) -> Found {
@@ -184,7 +193,10 @@ impl Comparison<'_> {
 
     fn same_values(&mut self, gold: Scalar, answer: Scalar) -> Found {
         let identical = gold.upper_sign == answer.upper_sign && self.tree.same(gold.id, answer.id);
-        let (p, q) = (form::is_percentage(self.tree, gold.id), form::is_percentage(self.tree, answer.id));
+        let (p, q) = (
+            form::is_percentage(self.tree, gold.id),
+            form::is_percentage(self.tree, answer.id),
+        );
         let value = match self.value(Side::Gold, gold, Percent::Hundredth) {
             // Too large to work out, but the very same expression.
             Err(Stop::Limit) if identical => return self.agree("equal expressions"),
@@ -231,7 +243,11 @@ impl Comparison<'_> {
             (Some((low, high)), Some((from, to))) => high < from || to < low,
             _ => false,
         };
-        self.differ(if apart { "different numbers" } else { "not proved equal" })
+        self.differ(if apart {
+            "different numbers"
+        } else {
+            "not proved equal"
+        })
     }
 
     fn ends(&mut self, value: &Fraction) -> Option<(Rational, Rational)> {
@@ -282,7 +298,11 @@ impl Comparison<'_> {
         while self.tree.op(at) == Op::Ratio && parts.len() < 8 {
             let last = self.tree.kid(at, 1);
             // The unit stands behind the last part: `9:30 p.m.`
-            let last = if self.tree.op(last) == Op::Multiply { self.tree.kid(last, 0) } else { last };
+            let last = if self.tree.op(last) == Op::Multiply {
+                self.tree.kid(last, 0)
+            } else {
+                last
+            };
             parts.push(self.plain_number(last)?);
             at = self.tree.kid(at, 0);
         }
@@ -307,17 +327,28 @@ impl Comparison<'_> {
             (true, true) => {
                 let distinct = shape == Shape::Set || other == Shape::Set;
                 let (gold, answer) = if distinct {
-                    (self.without_repeats(gold, Side::Gold)?, self.without_repeats(answer, Side::Answer)?)
+                    (
+                        self.without_repeats(gold, Side::Gold)?,
+                        self.without_repeats(answer, Side::Answer)?,
+                    )
                 } else {
                     (gold.to_vec(), answer.to_vec())
                 };
                 let equal = self.match_any_order(&gold, &answer)?;
-                self.step = if equal { "equal elements in any order" } else { "different elements" };
+                self.step = if equal {
+                    "equal elements in any order"
+                } else {
+                    "different elements"
+                };
                 Ok(equal)
             }
             (false, false) if shape != other => self.differ("different brackets"),
             (gold_is_free, answer_is_free) => {
-                let (free, brackets) = if gold_is_free { (shape, other) } else { (other, shape) };
+                let (free, brackets) = if gold_is_free {
+                    (shape, other)
+                } else {
+                    (other, shape)
+                };
                 let both = !gold_is_free && !answer_is_free;
                 // A tuple meets a bare list in its order; a set has none.
                 let tuple = brackets == Shape::Brackets(Bracket::Round, Bracket::Round);
@@ -326,7 +357,11 @@ impl Comparison<'_> {
                     return self.differ("a set is no tuple");
                 }
                 let equal = gold.len() == answer.len() && self.all_in_order(gold, answer)?;
-                self.step = if equal { "equal elements in order" } else { "different elements" };
+                self.step = if equal {
+                    "equal elements in order"
+                } else {
+                    "different elements"
+                };
                 Ok(equal)
             }
         }
@@ -403,20 +438,34 @@ impl Comparison<'_> {
             },
             _ => return Ok(None),
         };
-        let (a, b) = (self.value(side, a, Percent::Hundredth)?, self.value(side, b, Percent::Hundredth)?);
+        let (a, b) = (
+            self.value(side, a, Percent::Hundredth)?,
+            self.value(side, b, Percent::Hundredth)?,
+        );
         self.algebra.sub(a, b).map(Some)
     }
 
     fn same_equation(&mut self, gold: &Form, answer: &Form) -> Found {
-        let (Some(a), Some(b)) = (self.difference(Side::Gold, gold)?, self.difference(Side::Answer, answer)?) else {
+        let (Some(a), Some(b)) = (
+            self.difference(Side::Gold, gold)?,
+            self.difference(Side::Answer, answer)?,
+        ) else {
             return Ok(false);
         };
         let equal = self.algebra.proportion(&a, &b)?.is_some();
-        self.step = if equal { "equal equations up to a factor" } else { "different equations" };
+        self.step = if equal {
+            "equal equations up to a factor"
+        } else {
+            "different equations"
+        };
         Ok(equal)
     }
 
-    fn same_relation(&mut self, gold: (Scalar, Relation, Scalar), answer: (Scalar, Relation, Scalar)) -> Found {
+    fn same_relation(
+        &mut self,
+        gold: (Scalar, Relation, Scalar),
+        answer: (Scalar, Relation, Scalar),
+    ) -> Found {
         if gold.1 != answer.1 {
             return self.differ("different relations");
         }
@@ -429,7 +478,11 @@ impl Comparison<'_> {
         }
         let (a, b) = (self.sides(Side::Gold, gold)?, self.sides(Side::Answer, answer)?);
         let equal = self.algebra.proportion(&a, &b)?.is_some();
-        self.step = if equal { "equal relations up to a factor" } else { "different relations" };
+        self.step = if equal {
+            "equal relations up to a factor"
+        } else {
+            "different relations"
+        };
         Ok(equal)
     }
 
@@ -440,7 +493,11 @@ impl Comparison<'_> {
     }
 
     /// Chains of inequalities as sets of single ones, flipped and scaled as needed.
-    fn same_orders(&mut self, gold: &[(Scalar, Relation, Scalar)], answer: &[(Scalar, Relation, Scalar)]) -> Found {
+    fn same_orders(
+        &mut self,
+        gold: &[(Scalar, Relation, Scalar)],
+        answer: &[(Scalar, Relation, Scalar)],
+    ) -> Found {
         if gold.len() != answer.len() {
             return self.same_pieces(&Form::Order(gold.to_vec()), &Form::Order(answer.to_vec()));
         }
@@ -451,7 +508,13 @@ impl Comparison<'_> {
             for (at, b) in left.iter().enumerate() {
                 let y = self.sides(Side::Answer, answer[*b])?;
                 let factor = self.algebra.proportion(&x, &y)?;
-                let relation = factor.map(|factor| if factor.is_negative() { answer[*b].1.flipped() } else { answer[*b].1 });
+                let relation = factor.map(|factor| {
+                    if factor.is_negative() {
+                        answer[*b].1.flipped()
+                    } else {
+                        answer[*b].1
+                    }
+                });
                 if relation == Some(a.1) {
                     partner = Some(at);
                     break;
@@ -471,7 +534,9 @@ impl Comparison<'_> {
         if describes(answer) && !describes(gold) && self.config.relation_for_set == RelationForSet::Refused {
             return self.differ("a relation is no set");
         }
-        let set = |form: &Form| matches!(form, Form::SetOperation(..) | Form::Named(_) | Form::List(..)) || describes(form);
+        let set = |form: &Form| {
+            matches!(form, Form::SetOperation(..) | Form::Named(_) | Form::List(..)) || describes(form)
+        };
         if !set(gold) || !set(answer) {
             return self.differ("different kinds of answer");
         }
@@ -479,10 +544,16 @@ impl Comparison<'_> {
     }
 
     fn same_pieces(&mut self, gold: &Form, answer: &Form) -> Found {
-        let (Some(a), Some(b)) = (self.pieces(Side::Gold, gold, 0)?, self.pieces(Side::Answer, answer, 0)?) else {
+        let (Some(a), Some(b)) = (
+            self.pieces(Side::Gold, gold, 0)?,
+            self.pieces(Side::Answer, answer, 0)?,
+        ) else {
             return self.differ("different kinds of answer");
         };
-        let (a, b) = (sets::normal(a, &mut self.algebra)?, sets::normal(b, &mut self.algebra)?);
+        let (a, b) = (
+            sets::normal(a, &mut self.algebra)?,
+            sets::normal(b, &mut self.algebra)?,
+        );
         // Contradictions describe the empty set, but not on purpose.
         let mut equal = a.len() == b.len() && !a.is_empty();
         for (x, y) in a.iter().zip(&b) {
@@ -525,10 +596,14 @@ impl Comparison<'_> {
             }
             Form::Member(_, set) => self.pieces(side, set, depth + 1),
             Form::SetOperation(op, a, b) => {
-                let (Some(a), Some(b)) = (self.pieces(side, a, depth + 1)?, self.pieces(side, b, depth + 1)?) else {
+                let (Some(a), Some(b)) = (self.pieces(side, a, depth + 1)?, self.pieces(side, b, depth + 1)?)
+                else {
                     return Ok(None);
                 };
-                let (a, b) = (sets::normal(a, &mut self.algebra)?, sets::normal(b, &mut self.algebra)?);
+                let (a, b) = (
+                    sets::normal(a, &mut self.algebra)?,
+                    sets::normal(b, &mut self.algebra)?,
+                );
                 Ok(Some(match op {
                     Op::Union => a.into_iter().chain(b).collect(),
                     Op::Intersection => sets::intersection(&a, &b, &mut self.algebra)?,
@@ -558,7 +633,11 @@ impl Comparison<'_> {
         }
     }
 
-    fn half_line(&mut self, side: Side, relation: (Scalar, Relation, Scalar)) -> Result<Option<(u32, Piece)>, Stop> {
+    fn half_line(
+        &mut self,
+        side: Side,
+        relation: (Scalar, Relation, Scalar),
+    ) -> Result<Option<(u32, Piece)>, Stop> {
         let difference = self.sides(side, relation)?;
         let Some((atom, c, root)) = self.algebra.linear_root(&difference)? else {
             return Ok(None);
@@ -569,7 +648,12 @@ impl Comparison<'_> {
         Ok(Some((atom, sets::half_line(&c, root, closed))))
     }
 
-    fn interval(&mut self, side: Side, brackets: (Bracket, Bracket), items: &[Form]) -> Result<Option<Vec<Piece>>, Stop> {
+    fn interval(
+        &mut self,
+        side: Side,
+        brackets: (Bracket, Bracket),
+        items: &[Form],
+    ) -> Result<Option<Vec<Piece>>, Stop> {
         let [Form::Scalar(low), Form::Scalar(high)] = items else {
             return Ok(None);
         };
@@ -618,7 +702,9 @@ pub(super) fn may_be_undefined(tree: &Tree, id: Id) -> bool {
     tree.holds(id, |op| {
         matches!(
             op,
-            Op::Divide | Op::Power | Op::Function(Function::Ln | Function::Log | Function::Tan | Function::Root)
+            Op::Divide
+                | Op::Power
+                | Op::Function(Function::Ln | Function::Log | Function::Tan | Function::Root)
                 | Op::Constant(Constant::Infinity)
         )
     })

@@ -52,7 +52,9 @@ const MAX_CANDIDATES: usize = 24;
 /// assert_eq!(answer_part("<think>7"), None);
 /// ```
 pub fn answer_part(response: &str) -> Option<&str> {
-    let rest = response.rfind("</think>").map_or(response, |at| &response[at + "</think>".len()..]);
+    let rest = response
+        .rfind("</think>")
+        .map_or(response, |at| &response[at + "</think>".len()..]);
     (!rest.contains("<think>")).then_some(rest)
 }
 
@@ -65,7 +67,10 @@ pub fn extract(text: &str, config: &MathConfig) -> Vec<Candidate> {
 
 /// As [`extract`] for a reference: lists every place whatever the profile, and a box may be left open.
 pub(super) fn extract_reference(text: &str, config: &MathConfig) -> Vec<Candidate> {
-    let config = MathConfig { profile: Profile::Flexible, ..config.clone() };
+    let config = MathConfig {
+        profile: Profile::Flexible,
+        ..config.clone()
+    };
     Search::new(text, &config, true).all()
 }
 
@@ -88,13 +93,24 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn new(text: &'a str, config: &'a MathConfig, is_reference: bool) -> Self {
-        Self { text, lower: String::new(), config, is_reference, out: Vec::new() }
+        Self {
+            text,
+            lower: String::new(),
+            config,
+            is_reference,
+            out: Vec::new(),
+        }
     }
 
     fn push(&mut self, place: Place, piece: &Piece) {
         if self.out.len() < MAX_CANDIDATES {
             let (start, end, text) = (piece.start, piece.end, piece.content.clone());
-            self.out.push(Candidate { place, start, end, text });
+            self.out.push(Candidate {
+                place,
+                start,
+                end,
+                text,
+            });
         }
     }
 
@@ -103,7 +119,14 @@ impl<'a> Search<'a> {
         if let Some(start) = unclosed {
             if self.is_reference {
                 let content = spans::unclosed_content(self.text, start).to_owned();
-                self.push(Place::Box, &Piece { start, end: self.text.len(), content });
+                self.push(
+                    Place::Box,
+                    &Piece {
+                        start,
+                        end: self.text.len(),
+                        content,
+                    },
+                );
             }
             return self.out;
         }
@@ -124,7 +147,14 @@ impl<'a> Search<'a> {
         if flexible {
             if math.is_empty() && boxed.is_none() && is_formula(self.text) {
                 let content = self.text.trim().to_owned();
-                self.push(Place::Whole, &Piece { start: 0, end: self.text.len(), content });
+                self.push(
+                    Place::Whole,
+                    &Piece {
+                        start: 0,
+                        end: self.text.len(),
+                        content,
+                    },
+                );
             }
             self.answers(&math);
             self.anywhere(math);
@@ -139,7 +169,10 @@ impl<'a> Search<'a> {
         };
         let mut members = vec![last];
         for piece in boxes.iter().rev().skip(1) {
-            let gap = members.last().and_then(|next| self.text.get(piece.end..next.start)).unwrap_or("x");
+            let gap = members
+                .last()
+                .and_then(|next| self.text.get(piece.end..next.start))
+                .unwrap_or("x");
             let joins = spans::is_separator_gap(gap) || spans::is_noun_gap(gap);
             if !joins {
                 break;
@@ -154,25 +187,42 @@ impl<'a> Search<'a> {
         }
         members.reverse();
         members.dedup_by(|a, b| a.content.trim() == b.content.trim());
-        let content = members.iter().map(|piece| piece.content.trim()).collect::<Vec<_>>().join(", ");
+        let content = members
+            .iter()
+            .map(|piece| piece.content.trim())
+            .collect::<Vec<_>>()
+            .join(", ");
         let start = members.first().map_or(last.start, |piece| piece.start);
-        Ok(Some(Piece { start, end: last.end, content }))
+        Ok(Some(Piece {
+            start,
+            end: last.end,
+            content,
+        }))
     }
 
     /// "final answer is X. I hope".
     fn hopes(&mut self, math: &[Piece]) {
-        let anchors: Vec<usize> = self.lower.match_indices("final answer is").map(|(at, a)| at + a.len()).collect();
+        let anchors: Vec<usize> = self
+            .lower
+            .match_indices("final answer is")
+            .map(|(at, a)| at + a.len())
+            .collect();
         for start in anchors.into_iter().rev().take(MAX_CANDIDATES) {
             let window = floor(self.text, start + 400);
             let Some(length) = self.lower[start..window].find(". i hope") else {
                 continue;
             };
             let end = start + length;
-            let inside = math.iter().rfind(|piece| piece.start >= start && piece.end <= end);
+            let inside = math
+                .iter()
+                .rfind(|piece| piece.start >= start && piece.end <= end);
             let piece = inside.cloned().unwrap_or_else(|| Piece {
                 start,
                 end,
-                content: self.text[start..end].trim().trim_start_matches([':', ' ', '*']).to_owned(),
+                content: self.text[start..end]
+                    .trim()
+                    .trim_start_matches([':', ' ', '*'])
+                    .to_owned(),
             });
             self.push(Place::FinalAnswerHope, &piece);
         }
@@ -180,12 +230,19 @@ impl<'a> Search<'a> {
 
     /// "final answer ... is X", and boxes where they share this place.
     fn final_answers(&mut self, math: &[Piece], boxed: Option<&Piece>) {
-        let anchors: Vec<usize> = self.lower.match_indices("final answer").map(|(at, a)| at + a.len()).collect();
+        let anchors: Vec<usize> = self
+            .lower
+            .match_indices("final answer")
+            .map(|(at, a)| at + a.len())
+            .collect();
         let mut pieces: Vec<Piece> = Vec::new();
         for start in anchors.into_iter().rev().take(MAX_CANDIDATES) {
             pieces.extend(self.after_verb(start, math));
         }
-        let mut found: Vec<(Place, Piece)> = pieces.into_iter().map(|piece| (Place::FinalAnswer, piece)).collect();
+        let mut found: Vec<(Place, Piece)> = pieces
+            .into_iter()
+            .map(|piece| (Place::FinalAnswer, piece))
+            .collect();
         found.extend(boxed.map(|piece| (Place::Box, piece.clone())));
         found.sort_by(|a, b| b.1.end.cmp(&a.1.end));
         for (place, piece) in found {
@@ -218,9 +275,17 @@ impl<'a> Search<'a> {
         loop {
             let rest = self.lower.get(start..)?;
             let trimmed = rest.trim_start_matches([' ', '*', ':', '\n', '_']);
-            let word = ["approximately ", "equal to ", "about ", "exactly ", "just ", "therefore ", "is "]
-                .into_iter()
-                .find(|word| trimmed.starts_with(word));
+            let word = [
+                "approximately ",
+                "equal to ",
+                "about ",
+                "exactly ",
+                "just ",
+                "therefore ",
+                "is ",
+            ]
+            .into_iter()
+            .find(|word| trimmed.starts_with(word));
             start += rest.len() - trimmed.len() + word.map_or(0, str::len);
             if word.is_none() {
                 break;
@@ -230,26 +295,44 @@ impl<'a> Search<'a> {
             return Some(piece.clone());
         }
         let (length, content) = spans::number_at(self.text.get(start..)?)?;
-        Some(Piece { start, end: start + length, content })
+        Some(Piece {
+            start,
+            end: start + length,
+            content,
+        })
     }
 
     /// "answer: X" and "answer ... X".
     fn answers(&mut self, math: &[Piece]) {
-        let anchors: Vec<usize> = self.lower.match_indices("answer").map(|(at, a)| at + a.len()).collect();
+        let anchors: Vec<usize> = self
+            .lower
+            .match_indices("answer")
+            .map(|(at, a)| at + a.len())
+            .collect();
         let (mut colon, mut loose) = (Vec::new(), Vec::new());
         for start in anchors.into_iter().rev().take(MAX_CANDIDATES) {
-            let line_end = self.text[start..].find('\n').map_or(self.text.len(), |at| start + at);
+            let line_end = self.text[start..]
+                .find('\n')
+                .map_or(self.text.len(), |at| start + at);
             let rest = &self.lower[start..line_end];
             let marked = rest.trim_start_matches(['s', '*', ' ', '_']).starts_with(':');
             if marked {
                 let window = floor(self.text, (start + 50).min(line_end.max(start)));
-                colon.extend(self.value_at(start, math).or_else(|| self.first_in(start, window, math)));
+                colon.extend(
+                    self.value_at(start, math)
+                        .or_else(|| self.first_in(start, window, math)),
+                );
                 colon.extend(self.short_word(start, line_end));
             }
             let window = floor(self.text, (start + 120).min(line_end));
-            let verb = rest.find(" is ").and_then(|at| self.value_at(start + at + 4, math));
+            let verb = rest
+                .find(" is ")
+                .and_then(|at| self.value_at(start + at + 4, math));
             loose.extend(verb.or_else(|| self.first_in(start, window, math)));
-            loose.extend(rest.find(" is ").and_then(|at| self.short_word(start + at + 4, line_end)));
+            loose.extend(
+                rest.find(" is ")
+                    .and_then(|at| self.short_word(start + at + 4, line_end)),
+            );
         }
         for (place, pieces) in [(Place::AnswerColon, colon), (Place::Answer, loose)] {
             for piece in pieces {
@@ -260,7 +343,9 @@ impl<'a> Search<'a> {
 
     /// First mathematics or number between two places.
     fn first_in(&self, start: usize, end: usize, math: &[Piece]) -> Option<Piece> {
-        let span = math.iter().find(|piece| piece.start >= start && piece.start < end);
+        let span = math
+            .iter()
+            .find(|piece| piece.start >= start && piece.start < end);
         let window = self.text.get(start..end)?;
         let number = spans::numbers(window, &[]).into_iter().next().map(|piece| Piece {
             start: piece.start + start,
@@ -280,8 +365,14 @@ impl<'a> Search<'a> {
         let content = content.trim_matches([':', ' ', '*', '.', '!', '_']);
         let is_word = !content.is_empty()
             && content.len() <= 30
-            && content.chars().all(|c| c.is_alphabetic() || c == ' ' || c == '(' || c == ')');
-        is_word.then(|| Piece { start, end, content: content.to_owned() })
+            && content
+                .chars()
+                .all(|c| c.is_alphabetic() || c == ' ' || c == '(' || c == ')');
+        is_word.then(|| Piece {
+            start,
+            end,
+            content: content.to_owned(),
+        })
     }
 
     /// All mathematics and numbers, last first.

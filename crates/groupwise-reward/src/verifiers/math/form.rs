@@ -50,7 +50,15 @@ pub(super) enum Form {
 impl Form {
     /// Reads the form of a subtree.
     pub(super) fn of(tree: &Tree, root: Id, algebra: &mut Algebra) -> Result<Self, Stop> {
-        build(tree, Scalar { id: root, upper_sign: true }, 0, algebra)
+        build(
+            tree,
+            Scalar {
+                id: root,
+                upper_sign: true,
+            },
+            0,
+            algebra,
+        )
     }
 }
 
@@ -72,18 +80,30 @@ fn build(tree: &Tree, at: Scalar, depth: u32, algebra: &mut Algebra) -> Result<F
         Op::Constant(constant) if is_set(constant) => Ok(Form::Named(constant)),
         Op::Matrix(columns) => {
             let entry = |id: &Id| Scalar { id: *id, ..at };
-            Ok(Form::Matrix(columns, tree.kids(at.id).iter().map(entry).collect()))
+            Ok(Form::Matrix(
+                columns,
+                tree.kids(at.id).iter().map(entry).collect(),
+            ))
         }
         _ if at.upper_sign && has_signs(tree, at.id) => {
-            let lower = Scalar { upper_sign: false, ..at };
-            Ok(Form::List(Shape::Bare, vec![Form::Scalar(at), Form::Scalar(lower)]))
+            let lower = Scalar {
+                upper_sign: false,
+                ..at
+            };
+            Ok(Form::List(
+                Shape::Bare,
+                vec![Form::Scalar(at), Form::Scalar(lower)],
+            ))
         }
         _ => Ok(Form::Scalar(at)),
     }
 }
 
 fn is_set(constant: Constant) -> bool {
-    !matches!(constant, Constant::Pi | Constant::E | Constant::I | Constant::Infinity)
+    !matches!(
+        constant,
+        Constant::Pi | Constant::E | Constant::I | Constant::Infinity
+    )
 }
 
 fn has_signs(tree: &Tree, id: Id) -> bool {
@@ -115,11 +135,24 @@ fn list(
     }
     let kids = tree.kids(at.id);
     algebra.fuel.take(kids.len() as u64)?;
+    if let [only] = kids
+        && tree.op(*only) == Op::Relation(Relation::Given)
+    {
+        // All x with a property: the set that the property describes.
+        let property = Scalar {
+            id: tree.kid(*only, 1),
+            ..at
+        };
+        let property = Box::new(build(tree, property, depth + 1, algebra)?);
+        return Ok(Form::SetOperation(Op::Union, property.clone(), property));
+    }
     let mut items = Vec::with_capacity(kids.len());
     for kid in kids {
         match build(tree, Scalar { id: *kid, ..at }, depth + 1, algebra)? {
             // Both values of `\pm` are elements.
-            Form::List(Shape::Bare, both) if has_signs(tree, *kid) && shape != Shape::Bare => items.extend(both),
+            Form::List(Shape::Bare, both) if has_signs(tree, *kid) && shape != Shape::Bare => {
+                items.extend(both)
+            }
             Form::List(Shape::Bare, both) if !matches!(tree.op(*kid), Op::List(..)) => items.extend(both),
             item => items.push(item),
         }
@@ -207,7 +240,13 @@ fn relation(tree: &Tree, at: Scalar, depth: u32, algebra: &mut Algebra) -> Resul
 }
 
 /// `a = b` and longer chains: a name and its value, or an equation.
-fn equalities(tree: &Tree, at: Scalar, terms: &[Id], depth: u32, algebra: &mut Algebra) -> Result<Form, Stop> {
+fn equalities(
+    tree: &Tree,
+    at: Scalar,
+    terms: &[Id],
+    depth: u32,
+    algebra: &mut Algebra,
+) -> Result<Form, Stop> {
     let scalar = |id: Id| Scalar { id, ..at };
     let (Some(first), Some(last)) = (terms.first(), terms.last()) else {
         return Err(Stop::Undefined);
@@ -234,7 +273,10 @@ fn equalities(tree: &Tree, at: Scalar, terms: &[Id], depth: u32, algebra: &mut A
 
 fn are_equal(tree: &Tree, a: Scalar, b: Scalar, algebra: &mut Algebra) -> Result<bool, Stop> {
     let mut value = |s: Scalar| {
-        let setting = Setting { upper_sign: s.upper_sign, ..Setting::default() };
+        let setting = Setting {
+            upper_sign: s.upper_sign,
+            ..Setting::default()
+        };
         algebra.evaluate(tree, s.id, &setting)
     };
     match (value(a), value(b)) {
@@ -299,7 +341,7 @@ pub(super) fn units(tree: &Tree, root: Id) -> (Vec<Id>, Option<String>) {
     while erased.len() < MAX_UNITS {
         let (op, kids) = (tree.op(at), tree.kids(at));
         match (op, kids) {
-            (Op::Add | Op::Subtract | Op::PlusMinus | Op::MinusPlus, [_, right]) => at = *right,
+            (Op::Add | Op::Subtract | Op::PlusMinus | Op::MinusPlus | Op::Ratio, [_, right]) => at = *right,
             (Op::Negate, [inner]) => at = *inner,
             (Op::Degree, _) => {
                 unit = unit.or_else(|| Some("degrees".to_owned()));
@@ -339,7 +381,12 @@ fn is_unit(tree: &Tree, id: Id) -> bool {
 }
 
 /// The setting to evaluate a scalar with.
-pub(super) fn setting(tree: &Tree, scalar: Scalar, percent: Percent, bound: &[(String, Fraction)]) -> Setting {
+pub(super) fn setting(
+    tree: &Tree,
+    scalar: Scalar,
+    percent: Percent,
+    bound: &[(String, Fraction)],
+) -> Setting {
     Setting {
         percent,
         upper_sign: scalar.upper_sign,

@@ -29,17 +29,28 @@ pub(super) fn judge<'a>(
         return wrong("no answer");
     };
     if let Some(equal) = numerals(&gold, &first) {
-        let reason = if equal { "equal numbers" } else { "different numbers" };
+        let reason = if equal {
+            "equal numbers"
+        } else {
+            "different numbers"
+        };
         return Verdict::judged(equal, reason).normal_forms(first, gold);
     }
-    let mut reader = Reader { tree: Tree::default(), fuel: Fuel::new(Fuel::VERDICT) };
+    let mut reader = Reader {
+        tree: Tree::default(),
+        fuel: Fuel::new(Fuel::VERDICT),
+    };
     let reference = match reader.read(&gold, Reading::default()) {
         Ok((id, _)) => id,
         Err(error) => return Verdict::unscorable(format!("the reference {}", complaint(error))),
     };
     let mut reason = "no answer";
     for answer in std::iter::once(first).chain(answers) {
-        let read = if answer == gold { Ok((reference, Finding::default())) } else { reader.read(&answer, Reading::default()) };
+        let read = if answer == gold {
+            Ok((reference, Finding::default()))
+        } else {
+            reader.read(&answer, Reading::default())
+        };
         let (id, finding) = match read {
             Ok(read) => read,
             Err(ParseError::Limit) => return wrong("limit"),
@@ -58,7 +69,11 @@ pub(super) fn judge<'a>(
             reason = "malformed answer";
             continue;
         }
-        let sides = Sides { reference, id, finding };
+        let sides = Sides {
+            reference,
+            id,
+            finding,
+        };
         return reader.decide(&gold, &answer, sides, config);
     }
     wrong(reason)
@@ -136,7 +151,8 @@ impl Reader {
         let (reference, id) = (sides.reference, sides.id);
         let alike = self.tree.same(reference, id);
         if alike && !may_be_undefined(&self.tree, reference) {
-            return right("equal expressions").normal_forms(print(&self.tree, id), print(&self.tree, reference));
+            return right("equal expressions")
+                .normal_forms(print(&self.tree, id), print(&self.tree, reference));
         }
         let (outcome, step, left) = self.compare(reference, id, config);
         self.fuel = left;
@@ -162,7 +178,12 @@ impl Reader {
         (outcome == Ok(true)).then(|| right(step))
     }
 
-    fn compare(&mut self, reference: Id, id: Id, config: &MathConfig) -> (Result<bool, Stop>, &'static str, Fuel) {
+    fn compare(
+        &mut self,
+        reference: Id,
+        id: Id,
+        config: &MathConfig,
+    ) -> (Result<bool, Stop>, &'static str, Fuel) {
         let mut algebra = Algebra::new(self.fuel);
         let bound = match config.variables {
             Variables::Named => Ok([Vec::new(), Vec::new()]),
@@ -172,8 +193,17 @@ impl Reader {
             Ok(bound) => bound,
             Err(stop) => return (Err(stop), "", algebra.fuel),
         };
-        let forms = (Form::of(&self.tree, reference, &mut algebra), Form::of(&self.tree, id, &mut algebra));
-        let mut comparison = Comparison { tree: &self.tree, algebra, config, bound, step: "not proved equal" };
+        let forms = (
+            Form::of(&self.tree, reference, &mut algebra),
+            Form::of(&self.tree, id, &mut algebra),
+        );
+        let mut comparison = Comparison {
+            tree: &self.tree,
+            algebra,
+            config,
+            bound,
+            step: "not proved equal",
+        };
         let outcome = match forms {
             (Ok(gold), Ok(answer)) => comparison.meets(&gold, &answer),
             (Err(stop), _) | (_, Err(stop)) => Err(stop),
@@ -200,7 +230,9 @@ impl Reader {
                 }
             }
             let places = names.into_iter().enumerate();
-            places.map(|(at, name)| Ok((name, algebra.place(at)?))).collect::<Result<Vec<_>, Stop>>()
+            places
+                .map(|(at, name)| Ok((name, algebra.place(at)?)))
+                .collect::<Result<Vec<_>, Stop>>()
         };
         Ok([side(reference)?, side(id)?])
     }
@@ -233,7 +265,9 @@ fn bare_words(text: &str) -> Option<String> {
     let mut rest = text.trim_end_matches('.').trim();
     let mut out = String::new();
     while let Some(c) = rest.chars().next() {
-        let command = ["\\text{", "\\mbox{", "\\textbf{", "\\mathrm{", "\\ "].into_iter().find(|c| rest.starts_with(c));
+        let command = ["\\text{", "\\mbox{", "\\textbf{", "\\mathrm{", "\\ "]
+            .into_iter()
+            .find(|c| rest.starts_with(c));
         if let Some(command) = command {
             rest = &rest[command.len()..];
             continue;

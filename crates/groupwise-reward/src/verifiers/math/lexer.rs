@@ -27,7 +27,12 @@ pub(super) struct Lexer<'t> {
 
 impl<'t> Lexer<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Self { text, at: 0, words: "", spaced: false }
+        Self {
+            text,
+            at: 0,
+            words: "",
+            spaced: false,
+        }
     }
 
     fn rest(&self) -> &'t str {
@@ -118,7 +123,8 @@ impl<'t> Lexer<'t> {
         self.at += found.length;
         let mut value = Rational::parse_decimal(&found.digits, fuel)?;
         let places = found.digits.split_once('.').map_or(0, |(_, part)| part.len());
-        if let (Some((digits, length)), true) = (tokens::repeating(self.rest()), found.decimal || found.point) {
+        if let (Some((digits, length)), true) = (tokens::repeating(self.rest()), found.decimal || found.point)
+        {
             self.at += length;
             let nines = Rational::power_of_ten(digits.len() as i64, fuel)?.sub(&Rational::ONE, fuel)?;
             let scale = nines.mul(&Rational::power_of_ten(places as i64, fuel)?, fuel)?;
@@ -128,7 +134,11 @@ impl<'t> Lexer<'t> {
         if let Some(exponent) = found.exponent {
             let scale = Rational::power_of_ten(exponent.ok_or(Stop::Limit)?, fuel);
             // Zero times anything is zero; a power too large to write down is a limit.
-            let value = if value.is_zero() { value } else { value.mul(&scale?, fuel)? };
+            let value = if value.is_zero() {
+                value
+            } else {
+                value.mul(&scale?, fuel)?
+            };
             return Ok(Token::Number(value, false));
         }
         Ok(Token::Number(value, found.decimal))
@@ -139,6 +149,10 @@ impl<'t> Lexer<'t> {
         let rest = self.rest();
         let length = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
         let run = &rest[..length];
+        if length == 1 && ["a.m", "p.m"].iter().any(|noon| rest.starts_with(noon)) {
+            self.at += 3;
+            return Token::Word(&rest[..3]);
+        }
         if length == 1 || place.tight {
             self.at += 1;
             return tokens::letter(&run[..1]);
@@ -164,7 +178,9 @@ impl<'t> Lexer<'t> {
     /// Letters that are not ASCII, as one word.
     fn foreign(&mut self) -> Token<'t> {
         let rest = self.rest();
-        let end = rest.find(|c: char| c.is_ascii() || c.is_whitespace()).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| c.is_ascii() || c.is_whitespace())
+            .unwrap_or(rest.len());
         let length = end.max(rest.chars().next().map_or(1, char::len_utf8));
         self.at += length;
         Token::Word(&rest[..length])
@@ -211,6 +227,9 @@ impl<'t> Lexer<'t> {
             for _ in 0..skips {
                 self.skip_argument(fuel)?;
             }
+            return Ok(None);
+        }
+        if matches!(name, "overline" | "overleftrightarrow") && tokens::is_points(self.rest()) {
             return Ok(None);
         }
         match name {

@@ -48,7 +48,10 @@ use rational::{Fuel, Rational};
 /// # Errors
 /// [`ParseError`] if it is empty, malformed, or takes more than the work allowed; never a panic.
 pub fn parse(text: &str) -> Result<Tree, ParseError> {
-    let mut reader = Reader { tree: Tree::default(), fuel: Fuel::new(Fuel::VERDICT) };
+    let mut reader = Reader {
+        tree: Tree::default(),
+        fuel: Fuel::new(Fuel::VERDICT),
+    };
     let (root, _) = reader.read(&to_ascii(text), parser::Reading::default())?;
     reader.tree.set_root(root);
     Ok(reader.tree)
@@ -106,7 +109,9 @@ fn reference<'g>(gold: &'g str, config: &MathConfig) -> std::borrow::Cow<'g, str
         return gold.into();
     }
     let candidates = extract::extract_reference(gold, config);
-    let readable = candidates.iter().position(|candidate| parse(&candidate.text).is_ok());
+    let readable = candidates
+        .iter()
+        .position(|candidate| parse(&candidate.text).is_ok());
     match candidates.into_iter().nth(readable.unwrap_or(0)) {
         Some(candidate) => candidate.text.into(),
         None => gold.into(),
@@ -151,7 +156,10 @@ pub fn explain(gold: &str, response: &str, config: &MathConfig) -> Explanation {
 
 /// Normal form of an expression; a text that cannot be read stays as it is.
 pub fn normal_form(text: &str) -> String {
-    let mut reader = Reader { tree: Tree::default(), fuel: Fuel::new(Fuel::VERDICT) };
+    let mut reader = Reader {
+        tree: Tree::default(),
+        fuel: Fuel::new(Fuel::VERDICT),
+    };
     match reader.read(&to_ascii(text), parser::Reading::default()) {
         Ok((id, _)) => reader.normal_form(id),
         Err(_) => text.trim().to_owned(),
@@ -166,7 +174,11 @@ pub fn plain_number(text: &str) -> Option<String> {
         Some(rest) => ("-", rest),
         None => ("", text),
     };
-    let digits: String = digits.trim_end_matches(['.', ',']).chars().filter(|c| *c != ',').collect();
+    let digits: String = digits
+        .trim_end_matches(['.', ','])
+        .chars()
+        .filter(|c| *c != ',')
+        .collect();
     let shaped = digits.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     if !shaped || digits.matches('.').count() > 1 || !digits.bytes().any(|b| b.is_ascii_digit()) {
         return None;
@@ -185,7 +197,10 @@ impl Part<dyn Verifier> for MathConfig {
             Profile::Strict => "box or final answer",
             Profile::Flexible => "answer anywhere",
         };
-        format!("r = [{place} = reference], as mathematics, decimals to {} places", self.decimals)
+        format!(
+            "r = [{place} = reference], as mathematics, decimals to {} places",
+            self.decimals
+        )
     }
 
     fn build(&self, _: &()) -> Result<Box<dyn Verifier>, ParamError> {

@@ -27,11 +27,15 @@ impl From<Stop> for ParseError {
 
 /// How tightly operators bind.
 mod precedence {
+    /// The bar of `\{x | x > 2\}`.
+    pub(super) const GIVEN: u8 = 25;
     pub(super) const RELATION: u8 = 30;
     pub(super) const SETS: u8 = 40;
     pub(super) const RATIO: u8 = 50;
     pub(super) const SUM: u8 = 60;
     pub(super) const BIG: u8 = 65;
+    /// `1 1/2`: the slash binds first.
+    pub(super) const MIXED_SLASH: u8 = 69;
     pub(super) const PRODUCT: u8 = 70;
     pub(super) const SIGN: u8 = 72;
     pub(super) const MIXED: u8 = 75;
@@ -61,12 +65,25 @@ enum Command {
 #[derive(Clone, Copy, Debug)]
 enum Item {
     Binary(Op, u8),
-    /// A whole number before a fraction.
-    Mixed,
+    /// A whole number before a fraction, which is `\frac` or has a slash.
+    Mixed {
+        slash: bool,
+    },
     Negate,
-    Function { function: Function, base: bool, power: bool },
-    Big { big: Big, lower: Option<Id>, upper: Option<Id> },
-    Command { command: Command, missing: u8 },
+    Function {
+        function: Function,
+        base: bool,
+        power: bool,
+    },
+    Big {
+        big: Big,
+        lower: Option<Id>,
+        upper: Option<Id>,
+    },
+    Command {
+        command: Command,
+        missing: u8,
+    },
     Group(Group),
 }
 
@@ -197,7 +214,9 @@ impl Parser<'_, '_> {
     fn begin(&mut self, token: Token<'_>) -> Result<(), ParseError> {
         match token {
             Token::Number(value, decimal) => {
-                self.whole = value.is_integer() && !decimal && !matches!(self.stack.last(), Some(Item::Command { .. }));
+                self.whole = value.is_integer()
+                    && !decimal
+                    && !matches!(self.stack.last(), Some(Item::Command { .. }));
                 self.note_missing_braces();
                 let id = self.push_number(value, decimal);
                 self.operands.push(id);
@@ -217,7 +236,11 @@ impl Parser<'_, '_> {
             Token::Constant(constant) => self.push_operand(Op::Constant(constant)),
             Token::Open(bracket) => {
                 let is_argument = matches!(self.stack.last(), Some(Item::Command { .. }));
-                let kind = if is_argument && bracket == Bracket::Brace { Kind::Argument } else { Kind::Plain };
+                let kind = if is_argument && bracket == Bracket::Brace {
+                    Kind::Argument
+                } else {
+                    Kind::Plain
+                };
                 self.open(bracket, kind);
                 Ok(())
             }
@@ -226,7 +249,11 @@ impl Parser<'_, '_> {
                 Ok(())
             }
             Token::Function(function) => {
-                self.stack.push(Item::Function { function, base: false, power: false });
+                self.stack.push(Item::Function {
+                    function,
+                    base: false,
+                    power: false,
+                });
                 Ok(())
             }
             Token::Fraction => self.command(Command::Fraction, 2),
@@ -234,7 +261,11 @@ impl Parser<'_, '_> {
             Token::Root if self.lexer.peek() == b'[' => self.command(Command::Root, 2),
             Token::Root => self.command(Command::Sqrt, 1),
             Token::Big(big) => {
-                self.stack.push(Item::Big { big, lower: None, upper: None });
+                self.stack.push(Item::Big {
+                    big,
+                    lower: None,
+                    upper: None,
+                });
                 Ok(())
             }
             Token::Minus => {
@@ -243,7 +274,11 @@ impl Parser<'_, '_> {
             }
             Token::Plus => Ok(()),
             Token::PlusMinus | Token::MinusPlus => {
-                let op = if token == Token::PlusMinus { Op::PlusMinus } else { Op::MinusPlus };
+                let op = if token == Token::PlusMinus {
+                    Op::PlusMinus
+                } else {
+                    Op::MinusPlus
+                };
                 let zero = self.tree.push_number(Rational::ZERO, false);
                 self.operands.push(zero);
                 self.stack.push(Item::Binary(op, prec::SIGN));
@@ -284,7 +319,8 @@ impl Parser<'_, '_> {
     }
 
     fn begin_relation(&mut self, relation: Relation) -> Result<(), ParseError> {
-        let at_start = matches!(self.stack.last(), Some(Item::Group(group)) if group.done == self.operands.len());
+        let at_start =
+            matches!(self.stack.last(), Some(Item::Group(group)) if group.done == self.operands.len());
         if !at_start {
             return Err(ParseError::Malformed);
         }
@@ -294,7 +330,8 @@ impl Parser<'_, '_> {
         }
         let missing = self.tree.push(Op::Missing, &[]);
         self.operands.push(missing);
-        self.stack.push(Item::Binary(Op::Relation(relation), prec::RELATION));
+        self.stack
+            .push(Item::Binary(Op::Relation(relation), prec::RELATION));
         Ok(())
     }
 
@@ -308,7 +345,11 @@ impl Parser<'_, '_> {
             Token::Close(bracket) if nothing_yet => self.close(*bracket),
             Token::Bar if nothing_yet => self.close(Bracket::Bar),
             Token::Finish if nothing_yet => self.close_matrix(),
-            Token::Separator | Token::Comma | Token::Semicolon if nothing_yet && self.operands.len() > group.base => Ok(()),
+            Token::Separator | Token::Comma | Token::Semicolon
+                if nothing_yet && self.operands.len() > group.base =>
+            {
+                Ok(())
+            }
             Token::Row | Token::Ampersand if nothing_yet && group.kind != Kind::Matrix => Ok(()),
             Token::Row if nothing_yet && group.row == self.operands.len() => Ok(()),
             Token::Degree | Token::Prime | Token::Separator if nothing_yet => Ok(()),
@@ -325,7 +366,6 @@ impl Parser<'_, '_> {
             Token::MinusPlus => self.binary(Op::MinusPlus, prec::SUM),
             Token::Times => self.binary(Op::Multiply, prec::PRODUCT),
             Token::Over => self.binary(Op::Divide, prec::PRODUCT),
-            Token::Colon => self.binary(Op::Ratio, prec::RATIO),
             Token::Union => self.binary(Op::Union, prec::SETS),
             Token::Intersection => self.binary(Op::Intersection, prec::SETS),
             Token::Without => self.binary(Op::Without, prec::SETS),
@@ -343,6 +383,10 @@ impl Parser<'_, '_> {
             Token::Ampersand => Ok(()),
             Token::Close(bracket) => self.close(bracket),
             Token::Bar if self.closes_bar() => self.close(Bracket::Bar),
+            Token::Bar | Token::Colon if self.in_set() => {
+                self.binary(Op::Relation(Relation::Given), prec::GIVEN)
+            }
+            Token::Colon => self.binary(Op::Ratio, prec::RATIO),
             Token::Finish => self.close_matrix(),
             Token::Open(Bracket::Round) if applies => {
                 self.open(Bracket::Round, Kind::Apply);
@@ -359,13 +403,13 @@ impl Parser<'_, '_> {
         let is_number = matches!(token, Token::Number(..));
         if whole && matches!(token, Token::Fraction) {
             self.reduce(prec::MIXED + 1)?;
-            self.stack.push(Item::Mixed);
+            self.stack.push(Item::Mixed { slash: false });
         } else if is_number {
             let fraction = whole && self.lexer.spaced && self.lexer.peek() == b'/';
             let last = self.operands.last().map(|id| self.tree.op(*id));
             if fraction {
                 self.reduce(prec::MIXED + 1)?;
-                self.stack.push(Item::Mixed);
+                self.stack.push(Item::Mixed { slash: true });
             } else if matches!(last, Some(Op::Number(..))) {
                 return Err(ParseError::Malformed);
             } else {
@@ -393,6 +437,15 @@ impl Parser<'_, '_> {
 
     fn binary(&mut self, op: Op, precedence: u8) -> Result<(), ParseError> {
         self.reduce(precedence)?;
+        let is_whole = matches!(self.stack.last(), Some(Item::Mixed { slash: true }));
+        if is_whole
+            && self
+                .operands
+                .last()
+                .is_some_and(|last| self.is_proper_fraction(*last))
+        {
+            self.apply_top()?;
+        }
         self.stack.push(Item::Binary(op, precedence));
         self.expect = true;
         Ok(())
@@ -411,8 +464,10 @@ impl Parser<'_, '_> {
     }
 
     fn note_missing_braces(&mut self) {
-        if let Some(Item::Command { command: Command::Fraction | Command::Sqrt | Command::Binomial | Command::Root, .. }) =
-            self.stack.last()
+        if let Some(Item::Command {
+            command: Command::Fraction | Command::Sqrt | Command::Binomial | Command::Root,
+            ..
+        }) = self.stack.last()
         {
             self.finding.malformed = true;
         }
@@ -429,7 +484,10 @@ impl Parser<'_, '_> {
                 Some(Item::Command { command, missing }) => {
                     if missing > 1 {
                         self.stack.pop();
-                        self.stack.push(Item::Command { command, missing: missing - 1 });
+                        self.stack.push(Item::Command {
+                            command,
+                            missing: missing - 1,
+                        });
                         self.expect = true;
                         return Ok(());
                     }
@@ -473,7 +531,11 @@ impl Parser<'_, '_> {
             }
             Command::FunctionBase | Command::FunctionPower => {
                 if let Some(Item::Function { base, power, .. }) = self.stack.last_mut() {
-                    let flag = if command == Command::FunctionBase { base } else { power };
+                    let flag = if command == Command::FunctionBase {
+                        base
+                    } else {
+                        power
+                    };
                     *flag = true;
                 }
                 // Keep the order base, power, whatever was written first.
@@ -485,7 +547,11 @@ impl Parser<'_, '_> {
             }
             Command::BigLower | Command::BigUpper => {
                 if let Some(Item::Big { lower, upper, .. }) = self.stack.last_mut() {
-                    let end = if command == Command::BigLower { lower } else { upper };
+                    let end = if command == Command::BigLower {
+                        lower
+                    } else {
+                        upper
+                    };
                     *end = Some(last);
                 }
                 return Ok(true);
@@ -500,7 +566,8 @@ impl Parser<'_, '_> {
         loop {
             let binds = match self.stack.last() {
                 Some(Item::Binary(_, own)) => *own,
-                Some(Item::Mixed) => prec::MIXED,
+                Some(Item::Mixed { slash: false }) => prec::MIXED,
+                Some(Item::Mixed { slash: true }) => prec::MIXED_SLASH,
                 Some(Item::Negate) => prec::SIGN,
                 Some(Item::Function { .. }) => prec::FUNCTION,
                 Some(Item::Big { .. }) => prec::BIG,
@@ -523,13 +590,21 @@ impl Parser<'_, '_> {
                 let first = self.pop()?;
                 self.tree.push(op, &[first, last])
             }
-            Item::Mixed => {
+            Item::Mixed { .. } => {
                 let first = self.pop()?;
-                let op = if self.is_proper_fraction(last) { Op::Add } else { Op::Multiply };
+                let op = if self.is_proper_fraction(last) {
+                    Op::Add
+                } else {
+                    Op::Multiply
+                };
                 self.tree.push(op, &[first, last])
             }
             Item::Negate => self.tree.push(Op::Negate, &[last]),
-            Item::Function { function, base, power } => self.build_function(function, base, power, last)?,
+            Item::Function {
+                function,
+                base,
+                power,
+            } => self.build_function(function, base, power, last)?,
             Item::Big { big, lower, upper } => {
                 let mut end = |end: Option<Id>| end.unwrap_or_else(|| self.tree.push(Op::Missing, &[]));
                 let (lower, upper) = (end(lower), end(upper));
@@ -541,7 +616,13 @@ impl Parser<'_, '_> {
         Ok(())
     }
 
-    fn build_function(&mut self, function: Function, base: bool, power: bool, argument: Id) -> Result<Id, ParseError> {
+    fn build_function(
+        &mut self,
+        function: Function,
+        base: bool,
+        power: bool,
+        argument: Id,
+    ) -> Result<Id, ParseError> {
         let power = if power { Some(self.pop()?) } else { None };
         let base = if base { Some(self.pop()?) } else { None };
         let inverse = power.is_some_and(|power| self.is_minus_one(power));
@@ -583,7 +664,14 @@ impl Parser<'_, '_> {
         if kind != Kind::Argument && !self.stack.is_empty() {
             self.brackets += 1;
         }
-        self.stack.push(Item::Group(Group { open, base, row: base, done: base, columns: 0, kind }));
+        self.stack.push(Item::Group(Group {
+            open,
+            base,
+            row: base,
+            done: base,
+            columns: 0,
+            kind,
+        }));
         self.expect = true;
     }
 
@@ -611,6 +699,15 @@ impl Parser<'_, '_> {
         group.is_some_and(|group| group.open == Bracket::Bar)
     }
 
+    /// True right inside the braces of a set.
+    fn in_set(&self) -> bool {
+        let group = self.stack.iter().rev().take(8).find_map(|item| match item {
+            Item::Group(group) => Some(group),
+            _ => None,
+        });
+        group.is_some_and(|group| group.open == Bracket::Set)
+    }
+
     /// Ends an element of a list; `row`: and the list inside the list.
     fn divide(&mut self, row: bool) -> Result<(), ParseError> {
         self.reduce(0)?;
@@ -628,7 +725,9 @@ impl Parser<'_, '_> {
     fn wrap_row(&mut self) -> Result<(), ParseError> {
         let row = self.top_group()?.row;
         if self.operands.len() > row + 1 {
-            let list = self.tree.push(Op::List(Bracket::None, Bracket::None), &self.operands[row..]);
+            let list = self
+                .tree
+                .push(Op::List(Bracket::None, Bracket::None), &self.operands[row..]);
             self.operands.truncate(row);
             self.operands.push(list);
         }
@@ -660,7 +759,9 @@ impl Parser<'_, '_> {
         }
         self.stack.pop();
         (self.matrices, self.brackets) = (self.matrices.saturating_sub(1), self.brackets.saturating_sub(1));
-        let matrix = self.tree.push(Op::Matrix(group.columns), &self.operands[group.base..]);
+        let matrix = self
+            .tree
+            .push(Op::Matrix(group.columns), &self.operands[group.base..]);
         self.operands.truncate(group.base);
         self.operands.push(matrix);
         self.complete()
@@ -673,7 +774,9 @@ impl Parser<'_, '_> {
         let group = *self.top_group()?;
         let rounded = |b| matches!(b, Bracket::Round | Bracket::Square);
         let braced = |b| matches!(b, Bracket::Brace | Bracket::Set);
-        let fits = group.open == close || rounded(group.open) && rounded(close) || braced(group.open) && braced(close);
+        let fits = group.open == close
+            || rounded(group.open) && rounded(close)
+            || braced(group.open) && braced(close);
         if !fits || group.kind == Kind::Matrix {
             return Err(ParseError::Malformed);
         }
@@ -690,7 +793,9 @@ impl Parser<'_, '_> {
     fn build_group(&mut self, group: Group, close: Bracket) -> Result<(), ParseError> {
         let elements = self.operands.len() - group.base;
         if group.kind == Kind::Apply {
-            let id = self.tree.push(Op::Apply, &self.operands[group.base.saturating_sub(1)..]);
+            let id = self
+                .tree
+                .push(Op::Apply, &self.operands[group.base.saturating_sub(1)..]);
             self.operands.truncate(group.base.saturating_sub(1));
             self.operands.push(id);
             return self.complete();
@@ -698,19 +803,30 @@ impl Parser<'_, '_> {
         let single = elements == 1 && self.top_is(group.base, elements);
         let id = match (group.open, close) {
             (Bracket::Brace, _) if elements == 0 && group.kind == Kind::Plain => return Ok(()),
-            (Bracket::Set, Bracket::Set) if elements == 0 => self.tree.push(Op::Constant(Constant::EmptySet), &[]),
+            (Bracket::Set, Bracket::Set) if elements == 0 => {
+                self.tree.push(Op::Constant(Constant::EmptySet), &[])
+            }
             _ if elements == 0 => return Err(ParseError::Malformed),
-            (Bracket::Round, Bracket::Round) | (Bracket::Square, Bracket::Square) | (Bracket::Brace, _) if single => {
+            (Bracket::Round, Bracket::Round) | (Bracket::Square, Bracket::Square) | (Bracket::Brace, _)
+                if single =>
+            {
                 self.operands[group.base]
             }
             (Bracket::Bar, _) if single => self.enclose(Function::Abs, group.base),
             (Bracket::Floor, _) if single => self.enclose(Function::Floor, group.base),
             (Bracket::Ceil, _) if single => self.enclose(Function::Ceil, group.base),
             (Bracket::Bar | Bracket::Floor | Bracket::Ceil, _) => return Err(ParseError::Malformed),
-            (open, close) if open != close && single && open != Bracket::Set => return Err(ParseError::Malformed),
+            (open, close) if open != close && single && open != Bracket::Set => {
+                return Err(ParseError::Malformed);
+            }
             (open, close) => {
-                let close = if open == Bracket::Set || open == Bracket::Brace { open } else { close };
-                self.tree.push(Op::List(open, close), &self.operands[group.base..])
+                let close = if open == Bracket::Set || open == Bracket::Brace {
+                    open
+                } else {
+                    close
+                };
+                self.tree
+                    .push(Op::List(open, close), &self.operands[group.base..])
             }
         };
         self.operands.truncate(group.base);
@@ -756,7 +872,9 @@ impl Parser<'_, '_> {
         match self.operands.len() {
             0 => Err(ParseError::Empty),
             1 => self.pop(),
-            _ => Ok(self.tree.push(Op::List(Bracket::None, Bracket::None), &self.operands)),
+            _ => Ok(self
+                .tree
+                .push(Op::List(Bracket::None, Bracket::None), &self.operands)),
         }
     }
 }

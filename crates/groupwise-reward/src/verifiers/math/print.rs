@@ -7,6 +7,7 @@ use super::tree::{Big, Bracket, Constant, Function, Id, Op, Relation, Tree};
 
 /// How tightly what stands in a place must bind, as the parser has it.
 const ANY: u8 = 0;
+const GIVEN: u8 = 25;
 const RELATION: u8 = 30;
 const SETS: u8 = 40;
 const RATIO: u8 = 50;
@@ -68,6 +69,7 @@ fn ends_in_command(out: &str) -> bool {
 fn binds(op: Op) -> u8 {
     match op {
         Op::List(Bracket::None, _) => ANY,
+        Op::Relation(Relation::Given) => GIVEN,
         Op::Relation(_) => RELATION,
         Op::Union | Op::Intersection | Op::Without => SETS,
         Op::Ratio => RATIO,
@@ -84,7 +86,11 @@ fn node(tree: &Tree, id: Id, out: &mut String, steps: &mut Vec<Step>) {
     let kids = tree.kids(id);
     let kid = |k: usize| kids.get(k).copied().unwrap_or(id);
     let mut infix = |mark: &'static str, own: u8| {
-        steps.extend([Step::Node(kid(0), own), Step::Text(mark), Step::Node(kid(1), own + 1)]);
+        steps.extend([
+            Step::Node(kid(0), own),
+            Step::Text(mark),
+            Step::Node(kid(1), own + 1),
+        ]);
     };
     match tree.op(id) {
         Op::Number(n, _) => append(out, &numeral(tree.number(n))),
@@ -105,6 +111,7 @@ fn node(tree: &Tree, id: Id, out: &mut String, steps: &mut Vec<Step>) {
         Op::Union => infix("\\cup ", SETS),
         Op::Intersection => infix("\\cap ", SETS),
         Op::Without => infix("\\setminus ", SETS),
+        Op::Relation(Relation::Given) => infix(relation_text(Relation::Given), GIVEN),
         Op::Relation(relation) => infix(relation_text(relation), RELATION),
         Op::Negate => steps.extend([Step::Text("-"), Step::Node(kid(0), SIGN)]),
         Op::Divide => braces(steps, "\\frac{", &[kid(0), kid(1)]),
@@ -136,7 +143,11 @@ fn node(tree: &Tree, id: Id, out: &mut String, steps: &mut Vec<Step>) {
             steps.push(Step::Text("\\begin{pmatrix}"));
             for (at, kid) in kids.iter().enumerate() {
                 if at > 0 {
-                    steps.push(Step::Text(if at % columns.max(1) == 0 { " \\\\ " } else { " & " }));
+                    steps.push(Step::Text(if at % columns.max(1) == 0 {
+                        " \\\\ "
+                    } else {
+                        " & "
+                    }));
                 }
                 steps.push(Step::Node(*kid, SETS));
             }
@@ -164,7 +175,7 @@ fn list(tree: &Tree, kids: &[Id], steps: &mut Vec<Step>) {
         if at > 0 {
             steps.push(Step::Text(if rows { "; " } else { ", " }));
         }
-        steps.push(Step::Node(*kid, if rows { ANY } else { RELATION }));
+        steps.push(Step::Node(*kid, if rows { ANY } else { GIVEN }));
     }
 }
 
@@ -175,7 +186,11 @@ fn call(tree: &Tree, function: Function, kids: &[Id], steps: &mut Vec<Step>) {
         Function::Binomial => braces(steps, "\\binom{", kids),
         Function::Root => {
             let index = kids.get(1).copied().unwrap_or(first);
-            steps.extend([Step::Text("\\sqrt["), Step::Node(index, RELATION), Step::Text("]")]);
+            steps.extend([
+                Step::Text("\\sqrt["),
+                Step::Node(index, RELATION),
+                Step::Text("]"),
+            ]);
             braces(steps, "{", &[first]);
         }
         Function::Abs | Function::Floor | Function::Ceil => {
@@ -282,6 +297,7 @@ pub(super) fn relation_text(relation: Relation) -> &'static str {
         Relation::Congruent => "\\equiv ",
         Relation::Arrow => "\\to ",
         Relation::Subset => "\\subset ",
+        Relation::Given => "\\mid ",
     }
 }
 

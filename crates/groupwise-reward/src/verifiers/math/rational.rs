@@ -257,7 +257,11 @@ impl Rational {
             return Ok(Self::ZERO);
         }
         if *self == Self::MINUS_ONE {
-            return Ok(if exponent % 2 == 0 { Self::ONE } else { Self::MINUS_ONE });
+            return Ok(if exponent % 2 == 0 {
+                Self::ONE
+            } else {
+                Self::MINUS_ONE
+            });
         }
         let value = self.to_big();
         let width = value.numer().bits().max(value.denom().bits());

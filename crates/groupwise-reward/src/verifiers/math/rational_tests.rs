@@ -46,7 +46,10 @@ proptest! {
 #[test]
 fn ties_round_to_even() {
     let round = |n, d| ratio(n, d).rounded(0, &mut fuel()).unwrap().to_i64().unwrap();
-    assert_eq!([round(5, 2), round(7, 2), round(-5, 2), round(8, 3), round(-8, 3)], [2, 4, -2, 3, -3]);
+    assert_eq!(
+        [round(5, 2), round(7, 2), round(-5, 2), round(8, 3), round(-8, 3)],
+        [2, 4, -2, 3, -3]
+    );
 }
 
 #[test]
@@ -64,7 +67,10 @@ fn what_is_too_large_is_a_limit_and_what_is_not_there_is_undefined() {
 #[test]
 fn factorials_and_binomials() {
     let fuel = &mut fuel();
-    assert_eq!(factorial(20, fuel), Ok(Rational::integer(2_432_902_008_176_640_000)));
+    assert_eq!(
+        factorial(20, fuel),
+        Ok(Rational::integer(2_432_902_008_176_640_000))
+    );
     assert_eq!(binomial(52, 5, fuel), Ok(Rational::integer(2_598_960)));
     assert_eq!(binomial(5, 9, fuel), Ok(Rational::ZERO));
     assert_eq!(binomial(-1, 3, fuel), Ok(Rational::MINUS_ONE));

@@ -21,11 +21,17 @@ pub(super) struct Piece {
 
 impl Piece {
     pub(super) fn point(value: Fraction) -> Self {
-        Self { low: End::At(value.clone(), true), high: End::At(value, true) }
+        Self {
+            low: End::At(value.clone(), true),
+            high: End::At(value, true),
+        }
     }
 
     pub(super) fn all() -> Self {
-        Self { low: End::Infinite, high: End::Infinite }
+        Self {
+            low: End::Infinite,
+            high: End::Infinite,
+        }
     }
 }
 
@@ -118,9 +124,20 @@ pub(super) fn intersection(a: &[Piece], b: &[Piece], algebra: &mut Algebra) -> R
     let mut out = Vec::new();
     for x in a {
         for y in b {
-            let low = if compare_lows(&x.low, &y.low, algebra)? >= 0 { &x.low } else { &y.low };
-            let high = if compare_highs(&x.high, &y.high, algebra)? <= 0 { &x.high } else { &y.high };
-            out.push(Piece { low: low.clone(), high: high.clone() });
+            let low = if compare_lows(&x.low, &y.low, algebra)? >= 0 {
+                &x.low
+            } else {
+                &y.low
+            };
+            let high = if compare_highs(&x.high, &y.high, algebra)? <= 0 {
+                &x.high
+            } else {
+                &y.high
+            };
+            out.push(Piece {
+                low: low.clone(),
+                high: high.clone(),
+            });
         }
     }
     normal(out, algebra)
@@ -132,14 +149,20 @@ pub(super) fn complement(pieces: &[Piece]) -> Vec<Piece> {
     let mut low = Some(End::Infinite);
     for piece in pieces {
         if let (Some(low), End::At(value, closed)) = (low.take(), &piece.low) {
-            out.push(Piece { low, high: End::At(value.clone(), !closed) });
+            out.push(Piece {
+                low,
+                high: End::At(value.clone(), !closed),
+            });
         }
         low = match &piece.high {
             End::Infinite => None,
             End::At(value, closed) => Some(End::At(value.clone(), !closed)),
         };
     }
-    out.extend(low.map(|low| Piece { low, high: End::Infinite }));
+    out.extend(low.map(|low| Piece {
+        low,
+        high: End::Infinite,
+    }));
     out
 }
 
@@ -147,8 +170,14 @@ pub(super) fn complement(pieces: &[Piece]) -> Vec<Piece> {
 pub(super) fn half_line(c: &Rational, bound: Fraction, closed: bool) -> Piece {
     let end = End::At(bound, closed);
     if c.is_negative() {
-        Piece { low: end, high: End::Infinite }
+        Piece {
+            low: end,
+            high: End::Infinite,
+        }
     } else {
-        Piece { low: End::Infinite, high: end }
+        Piece {
+            low: End::Infinite,
+            high: end,
+        }
     }
 }

@@ -18,10 +18,27 @@ pub(super) fn boxes(text: &str) -> (Vec<Piece>, Option<usize>) {
     while at < bytes.len() {
         match bytes[at] {
             b'\\' => {
-                let command = ["\\boxed", "\\fbox"].into_iter().find(|c| text[at..].starts_with(c));
+                let command = ["\\boxed", "\\fbox"]
+                    .into_iter()
+                    .find(|c| text[at..].starts_with(c));
                 if let Some(command) = command {
                     let rest = &text[at + command.len()..];
                     let blanks = rest.len() - rest.trim_start_matches(' ').len();
+                    let bare = rest[blanks..]
+                        .bytes()
+                        .take_while(u8::is_ascii_alphanumeric)
+                        .count();
+                    if blanks > 0 && bare > 0 && n_boxes == 0 {
+                        // `\boxed 42`.
+                        let from = at + command.len() + blanks;
+                        found.push(Piece {
+                            start: at,
+                            end: from + bare,
+                            content: text[from..from + bare].to_owned(),
+                        });
+                        at = from + bare;
+                        continue;
+                    }
                     if rest.as_bytes().get(blanks) == Some(&b'{') {
                         open.push(Some((at, at + command.len() + blanks + 1)));
                         n_boxes += 1;
@@ -39,7 +56,11 @@ pub(super) fn boxes(text: &str) -> (Vec<Piece>, Option<usize>) {
                 if let Some(Some((start, from))) = open.pop() {
                     n_boxes -= 1;
                     if n_boxes == 0 {
-                        found.push(Piece { start, end: at + 1, content: text[from..at].to_owned() });
+                        found.push(Piece {
+                            start,
+                            end: at + 1,
+                            content: text[from..at].to_owned(),
+                        });
                     }
                 }
             }
@@ -54,13 +75,21 @@ pub(super) fn boxes(text: &str) -> (Vec<Piece>, Option<usize>) {
 /// Content of a box that is never closed.
 pub(super) fn unclosed_content(text: &str, start: usize) -> &str {
     let rest = &text[start..];
-    rest.split_once('{').map_or("", |(_, content)| content).trim_end_matches(['$', ' ', '\n'])
+    rest.split_once('{')
+        .map_or("", |(_, content)| content)
+        .trim_end_matches(['$', ' ', '\n'])
 }
 
 /// Mathematics between marks: `$$..$$`, `\[..\]`, `$..$`, `\(..\)`, ` [ .. ] `, and bare `\frac{1}{2}`.
 pub(super) fn math(text: &str) -> Vec<Piece> {
     // What closes what opens; the last three on the same line only.
-    const MARKS: [(&str, &str); 5] = [("$$", "$$"), ("\\[", "\\]"), ("$", "$"), ("\\(", "\\)"), (" [ ", " ]")];
+    const MARKS: [(&str, &str); 5] = [
+        ("$$", "$$"),
+        ("\\[", "\\]"),
+        ("$", "$"),
+        ("\\(", "\\)"),
+        (" [ ", " ]"),
+    ];
     let mut found = Vec::new();
     let mut closing = MARKS.map(|(_, close)| Next::new(close));
     let mut line = Next::new("\n");
@@ -74,21 +103,32 @@ pub(super) fn math(text: &str) -> Vec<Piece> {
                 let to = closing[kind].after(text, from);
                 let in_line = kind < 2 || to < line.after(text, at + 1);
                 let end = to.saturating_add(MARKS[kind].1.len());
-                (to < text.len() && in_line && (kind != 4 || stands_alone(text, end))).then_some((from, to, end))
+                (to < text.len() && in_line && (kind != 4 || stands_alone(text, end)))
+                    .then_some((from, to, end))
             }
-            None if rest.starts_with("\\frac{") => plain_fraction(rest).map(|length| (at, at + length, at + length)),
+            None if rest.starts_with("\\frac{") => {
+                plain_fraction(rest).map(|length| (at, at + length, at + length))
+            }
             None => None,
         };
         if let Some((from, to, end)) = span {
             let content = text[from..to].trim();
             if !content.is_empty() {
-                found.push(Piece { start: at, end, content: content.to_owned() });
+                found.push(Piece {
+                    start: at,
+                    end,
+                    content: content.to_owned(),
+                });
             }
             at = end;
             continue;
         }
         // An escaped dollar is money.
-        at += if rest.starts_with("\\$") { 2 } else { rest.chars().next().map_or(1, char::len_utf8) };
+        at += if rest.starts_with("\\$") {
+            2
+        } else {
+            rest.chars().next().map_or(1, char::len_utf8)
+        };
     }
     found
 }
@@ -122,7 +162,9 @@ impl Next {
             match text[at..].find(self.mark) {
                 None => break text.len(),
                 // `\$` closes nothing.
-                Some(step) if self.mark.starts_with('$') && text[..at + step].ends_with('\\') => at += step + 1,
+                Some(step) if self.mark.starts_with('$') && text[..at + step].ends_with('\\') => {
+                    at += step + 1
+                }
                 Some(step) => break at + step,
             }
         };
@@ -137,7 +179,10 @@ fn plain_fraction(text: &str) -> Option<usize> {
     for _ in 0..2 {
         let rest = text.get(at..)?.strip_prefix('{')?;
         let sign = usize::from(rest.starts_with('-'));
-        let digits = rest[sign..].bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
+        let digits = rest[sign..]
+            .bytes()
+            .take_while(|b| b.is_ascii_digit() || *b == b'.')
+            .count();
         if digits == 0 || !rest[sign + digits..].starts_with('}') {
             return None;
         }
@@ -173,8 +218,30 @@ fn is_list_gap(gap: &str) -> bool {
 /// True if only blanks, marks of mathematics, commas, "and", "or" stand here.
 pub(super) fn is_separator_gap(gap: &str) -> bool {
     const PARTS: [&str; 24] = [
-        ",", ";", "and", "or", "$", "\\(", "\\)", "\\[", "\\]", "\\quad", "\\qquad", "\\text{", "\\mbox{", "\\textbf{",
-        "}", "\\,", "\\;", "\\ ", "\\!", "\\\\", "&", "*", "\\:", "~",
+        ",",
+        ";",
+        "and",
+        "or",
+        "$",
+        "\\(",
+        "\\)",
+        "\\[",
+        "\\]",
+        "\\quad",
+        "\\qquad",
+        "\\text{",
+        "\\mbox{",
+        "\\textbf{",
+        "}",
+        "\\,",
+        "\\;",
+        "\\ ",
+        "\\!",
+        "\\\\",
+        "&",
+        "*",
+        "\\:",
+        "~",
     ];
     if gap.len() > 70 {
         return false;
@@ -196,7 +263,10 @@ pub(super) fn is_noun_gap(gap: &str) -> bool {
         return false;
     };
     let nouns: Vec<&str> = nouns.split(' ').collect();
-    nouns.len() <= 2 && nouns.iter().all(|n| n.len() > 2 && n.bytes().all(|b| b.is_ascii_lowercase()))
+    nouns.len() <= 2
+        && nouns
+            .iter()
+            .all(|n| n.len() > 2 && n.bytes().all(|b| b.is_ascii_lowercase()))
 }
 
 /// A plain number that starts the text: its length and how it is written as mathematics.
@@ -285,14 +355,22 @@ pub(super) fn numbers(text: &str, outside: &[Piece]) -> Vec<Piece> {
             continue;
         }
         let step = text[at..].chars().next().map_or(1, char::len_utf8);
-        let begins = bytes[at].is_ascii_digit() || bytes[at] == b'.' || bytes[at] == b'-' || bytes[at] == b'$' || step > 1;
+        let begins = bytes[at].is_ascii_digit()
+            || bytes[at] == b'.'
+            || bytes[at] == b'-'
+            || bytes[at] == b'$'
+            || step > 1;
         let before = text[..at].chars().next_back();
         let glued = before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '.');
         if begins
             && !glued
             && let Some((length, content)) = number_at(&text[at..])
         {
-            found.push(Piece { start: at, end: at + length, content });
+            found.push(Piece {
+                start: at,
+                end: at + length,
+                content,
+            });
             at += length;
             continue;
         }

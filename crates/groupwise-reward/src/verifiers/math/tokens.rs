@@ -130,7 +130,12 @@ pub(super) struct Numeral<'t> {
 
 /// Reads a numeral; `open` allows commas and blanks as thousands marks.
 pub(super) fn scan_number(text: &str, open: bool) -> Numeral<'_> {
-    let count = |at: usize| text.as_bytes()[at..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let count = |at: usize| {
+        text.as_bytes()[at..]
+            .iter()
+            .take_while(|b| b.is_ascii_digit())
+            .count()
+    };
     let first = count(0);
     let mut end = first;
     let mut digits = Cow::Borrowed(&text[..first]);
@@ -172,19 +177,31 @@ pub(super) fn scan_number(text: &str, open: bool) -> Numeral<'_> {
             end = stop;
         }
     }
-    Numeral { digits, length: end, decimal, point, exponent }
+    Numeral {
+        digits,
+        length: end,
+        decimal,
+        point,
+        exponent,
+    }
 }
 
 /// End of a numeral whose groups of three are divided by marks; all groups must be whole.
 fn thousands(text: &str, first: usize, open: bool) -> Option<usize> {
-    const ALWAYS: [&str; 9] = ["{,}\\!", "{,}", ",\\!", "\\!,\\!", "\\!,", "\\,", "\\ ", "\\;", "\\:"];
+    const ALWAYS: [&str; 9] = [
+        "{,}\\!", "{,}", ",\\!", "\\!,\\!", "\\!,", "\\,", "\\ ", "\\;", "\\:",
+    ];
     let mut end = first;
     let mut kind = None;
     loop {
         let rest = &text[end..];
-        let always = ALWAYS.iter().find(|mark| rest.starts_with(**mark)).map(|mark| mark.len());
+        let always = ALWAYS
+            .iter()
+            .find(|mark| rest.starts_with(**mark))
+            .map(|mark| mark.len());
         let mark = always.or_else(|| {
-            let is_plain = rest.starts_with([',', ' ', '~']) && open && kind.is_none_or(|k| rest.starts_with(k));
+            let is_plain =
+                rest.starts_with([',', ' ', '~']) && open && kind.is_none_or(|k| rest.starts_with(k));
             is_plain.then_some(1)
         });
         let Some(mark) = mark else { break };
@@ -193,7 +210,10 @@ fn thousands(text: &str, first: usize, open: bool) -> Option<usize> {
             Some(_) => rest[mark..].bytes().take_while(|b| *b == b' ').count(),
             None => 0,
         };
-        let group = rest.as_bytes()[mark + blanks..].iter().take_while(|b| b.is_ascii_digit()).count();
+        let group = rest.as_bytes()[mark + blanks..]
+            .iter()
+            .take_while(|b| b.is_ascii_digit())
+            .count();
         match (group, always) {
             (3, _) => {}
             (0, _) => break,
@@ -211,18 +231,33 @@ fn thousands(text: &str, first: usize, open: bool) -> Option<usize> {
 
 /// `\overline{36}`: the digits that repeat, and the length of the command.
 pub(super) fn repeating(text: &str) -> Option<(&str, usize)> {
-    let command = ["\\overline", "\\bar", "\\dot"].iter().find(|c| text.starts_with(**c))?;
+    let command = ["\\overline", "\\bar", "\\dot"]
+        .iter()
+        .find(|c| text.starts_with(**c))?;
     let inner = text[command.len()..].strip_prefix('{')?;
     let digits = &inner[..inner.bytes().take_while(u8::is_ascii_digit).count()];
     let closed = !digits.is_empty() && inner[digits.len()..].starts_with('}');
     closed.then_some((digits, command.len() + digits.len() + 2))
 }
 
+/// `{AB}`: the name of a segment or line.
+pub(super) fn is_points(text: &str) -> bool {
+    let inner = text.trim_start().strip_prefix('{').unwrap_or("");
+    let n_letters = inner.bytes().take_while(u8::is_ascii_uppercase).count();
+    n_letters > 1 && inner[n_letters..].starts_with('}')
+}
+
 /// Length of `\circ` or `{\circ}` (with blanks) after a caret.
 pub(super) fn degree_after_caret(text: &str) -> Option<usize> {
     let trimmed = text.trim_start();
     let skipped = text.len() - trimmed.len();
-    for (name, length) in [("{\\circ}", 7), ("\\circ", 5), ("{ \\circ }", 9), ("{o}", 3), ("\\degree", 7)] {
+    for (name, length) in [
+        ("{\\circ}", 7),
+        ("\\circ", 5),
+        ("{ \\circ }", 9),
+        ("{o}", 3),
+        ("\\degree", 7),
+    ] {
         if trimmed.starts_with(name) {
             return Some(skipped + length);
         }
@@ -286,22 +321,38 @@ pub(super) fn escaped<'t>(c: char) -> Option<Token<'t>> {
 pub(super) fn is_text_command(name: &str) -> bool {
     matches!(
         name,
-        "text" | "mbox" | "textbf" | "textit" | "textrm" | "textsf" | "texttt" | "textnormal" | "textup"
-            | "hbox" | "mathrm" | "operatorname" | "rm" | "emph" | "textsc" | "fbox" | "mathop"
+        "text"
+            | "mbox"
+            | "textbf"
+            | "textit"
+            | "textrm"
+            | "textsf"
+            | "texttt"
+            | "textnormal"
+            | "textup"
+            | "hbox"
+            | "mathrm"
+            | "operatorname"
+            | "rm"
+            | "emph"
+            | "textsc"
+            | "fbox"
+            | "mathop"
     )
 }
 
 /// Commands without meaning, and how many arguments vanish with them.
 pub(super) fn ignored(name: &str) -> Option<usize> {
     Some(match name {
-        "displaystyle" | "textstyle" | "scriptstyle" | "limits" | "nolimits" | "mathbf" | "mathit" | "mathsf"
-        | "mathtt" | "mathcal" | "mathnormal" | "boldsymbol" | "bm" | "bf" | "it" | "bold" | "big" | "Big"
-        | "bigg" | "Bigg" | "bigl" | "bigr" | "Bigl" | "Bigr" | "biggl" | "biggr" | "Biggl" | "Biggr"
-        | "middle" | "boxed" | "ensuremath" | "underline" | "pounds" | "euro" | "hline" | "par" | "newline"
-        | "centering" | "large" | "Large" | "small" | "fbox" | "smash" | "relax" | "allowbreak"
-        | "overrightarrow" | "vec" | "dollar" | "textdollar" | "nonumber" | "notag" | "bigskip" | "quad" => 0,
-        "phantom" | "hphantom" | "vphantom" | "hspace" | "vspace" | "color" | "textcolor" | "label" | "tag"
-        | "mskip" | "kern" => 1,
+        "displaystyle" | "textstyle" | "scriptstyle" | "limits" | "nolimits" | "mathbf" | "mathit"
+        | "mathsf" | "mathtt" | "mathcal" | "mathnormal" | "boldsymbol" | "bm" | "bf" | "it" | "bold"
+        | "big" | "Big" | "bigg" | "Bigg" | "bigl" | "bigr" | "Bigl" | "Bigr" | "biggl" | "biggr"
+        | "Biggl" | "Biggr" | "middle" | "boxed" | "ensuremath" | "underline" | "pounds" | "euro"
+        | "hline" | "par" | "newline" | "centering" | "large" | "Large" | "small" | "fbox" | "smash"
+        | "relax" | "allowbreak" | "overrightarrow" | "vec" | "dollar" | "textdollar" | "nonumber"
+        | "notag" | "bigskip" | "quad" => 0,
+        "phantom" | "hphantom" | "vphantom" | "hspace" | "vspace" | "color" | "textcolor" | "label"
+        | "tag" | "mskip" | "kern" => 1,
         _ => return None,
     })
 }
@@ -310,8 +361,18 @@ pub(super) fn ignored(name: &str) -> Option<usize> {
 pub(super) fn is_aligned(name: &str) -> bool {
     matches!(
         name,
-        "align" | "aligned" | "equation" | "gather" | "gathered" | "split" | "math" | "displaymath" | "eqnarray"
-            | "multline" | "center" | "flalign"
+        "align"
+            | "aligned"
+            | "equation"
+            | "gather"
+            | "gathered"
+            | "split"
+            | "math"
+            | "displaymath"
+            | "eqnarray"
+            | "multline"
+            | "center"
+            | "flalign"
     )
 }
 
@@ -483,7 +544,13 @@ pub(super) fn punctuation<'t>(text: &str) -> (Token<'t>, usize) {
 
 /// The delimiter after `\left` or `\right`, if it is no ordinary bracket; `None` inside if it is a full stop.
 pub(super) fn delimiter<'t>(text: &str, opens: bool) -> Option<(Option<Token<'t>>, usize)> {
-    let side = |bracket| if opens { Token::Open(bracket) } else { Token::Close(bracket) };
+    let side = |bracket| {
+        if opens {
+            Token::Open(bracket)
+        } else {
+            Token::Close(bracket)
+        }
+    };
     let bar = if text.starts_with('|') { 1 } else { 2 };
     match text.as_bytes() {
         [b'.', ..] => Some((None, 1)),
@@ -499,7 +566,11 @@ pub(super) fn is_math_inside(content: &str) -> bool {
     let digits = content.bytes().any(|b| b.is_ascii_digit());
     let math = content.contains(['\\', '^', '=', '$']);
     let plain = !content.is_empty() && content.is_ascii();
-    plain && ((letters == 0 && digits) || math || (content.len() == 1 && matches!(content, "e" | "i")) || (content != "min" && function(content).is_some()))
+    plain
+        && ((letters == 0 && digits)
+            || math
+            || (content.len() == 1 && matches!(content, "e" | "i"))
+            || (content != "min" && function(content).is_some()))
 }
 
 /// Takes one token off a text: a separator, a number, or words up to the next separator.
@@ -520,18 +591,29 @@ pub(super) fn split_text<'t>(text: &'t str, fuel: &mut Fuel) -> Result<(Option<T
         let value = Rational::parse_decimal(&found.digits, fuel)?;
         return Ok((Some(Token::Number(value, found.decimal)), &text[found.length..]));
     }
-    let ends = [text.find(','), text.find(';'), text.find(" and "), text.find(" or ")];
+    let ends = [
+        text.find(','),
+        text.find(';'),
+        text.find(" and "),
+        text.find(" or "),
+    ];
     let end = ends.into_iter().flatten().min().unwrap_or(text.len());
     fuel.take(1 + text.len() as u64 / 16)?;
     let (word, rest) = text.split_at(end);
     let rest = rest.strip_prefix(' ').unwrap_or(rest);
     let word = word.trim().trim_end_matches(['.', '!']).trim();
-    let bare = word.strip_prefix('(').and_then(|w| w.strip_suffix(')')).unwrap_or(word);
-    Ok((match bare {
-        "" => None,
-        "percent" | "pct" | "%" => Some(Token::Percent),
-        "degrees" | "degree" => Some(Token::Degree),
-        bare if bare.len() == 1 && bare.is_ascii() => Some(Token::Word(bare)),
-        bare => Some(Token::Word(bare)),
-    }, rest))
+    let bare = word
+        .strip_prefix('(')
+        .and_then(|w| w.strip_suffix(')'))
+        .unwrap_or(word);
+    Ok((
+        match bare {
+            "" => None,
+            "percent" | "pct" | "%" => Some(Token::Percent),
+            "degrees" | "degree" => Some(Token::Degree),
+            bare if bare.len() == 1 && bare.is_ascii() => Some(Token::Word(bare)),
+            bare => Some(Token::Word(bare)),
+        },
+        rest,
+    ))
 }

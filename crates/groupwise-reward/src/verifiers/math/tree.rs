@@ -47,6 +47,8 @@ pub(super) enum Relation {
     /// `\to`, `\Rightarrow`.
     Arrow,
     Subset,
+    /// The bar of a set of all x with a property.
+    Given,
 }
 
 impl Relation {
@@ -62,7 +64,10 @@ impl Relation {
     }
 
     pub(super) fn is_order(self) -> bool {
-        matches!(self, Self::Less | Self::LessEqual | Self::Greater | Self::GreaterEqual)
+        matches!(
+            self,
+            Self::Less | Self::LessEqual | Self::Greater | Self::GreaterEqual
+        )
     }
 }
 
@@ -251,13 +256,21 @@ impl Tree {
         let first = kids.iter().map(|kid| self.nodes[*kid].first).min().unwrap_or(id);
         let start = self.kids.len();
         self.kids.extend_from_slice(kids);
-        self.nodes.push(Node { op, kids: (start, kids.len()), first });
+        self.nodes.push(Node {
+            op,
+            kids: (start, kids.len()),
+            first,
+        });
         id
     }
 
     /// True if the subtrees are the same, number by number and name by name.
     pub(super) fn same(&self, a: Id, b: Id) -> bool {
-        self.size(a) == self.size(b) && self.subtree(a).zip(self.subtree(b)).all(|(x, y)| self.same_node(x, y))
+        self.size(a) == self.size(b)
+            && self
+                .subtree(a)
+                .zip(self.subtree(b))
+                .all(|(x, y)| self.same_node(x, y))
     }
 
     fn same_node(&self, a: Id, b: Id) -> bool {
@@ -283,7 +296,8 @@ impl Tree {
 
     /// True if a number of the subtree is written with a decimal point.
     pub(super) fn has_decimal(&self, id: Id) -> bool {
-        self.subtree(id).any(|n| matches!(self.nodes[n].op, Op::Number(_, true)))
+        self.subtree(id)
+            .any(|n| matches!(self.nodes[n].op, Op::Number(_, true)))
     }
 
     /// True if the subtree holds such a node.

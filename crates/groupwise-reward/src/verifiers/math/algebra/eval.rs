@@ -28,7 +28,12 @@ pub(in super::super) struct Setting {
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { percent: Percent::Hundredth, upper_sign: true, bound: Vec::new(), erased: Vec::new() }
+        Self {
+            percent: Percent::Hundredth,
+            upper_sign: true,
+            bound: Vec::new(),
+            erased: Vec::new(),
+        }
     }
 }
 
@@ -67,13 +72,24 @@ impl Algebra {
         values.pop().flatten().ok_or(Stop::Undefined)
     }
 
-    fn node(&mut self, tree: &Tree, id: Id, first: Id, values: &mut [Option<Fraction>], setting: &Setting) -> Made {
+    fn node(
+        &mut self,
+        tree: &Tree,
+        id: Id,
+        first: Id,
+        values: &mut [Option<Fraction>],
+        setting: &Setting,
+    ) -> Made {
         let op = tree.op(id);
         if let Op::Big(big) = op {
             return self.deeper(|algebra| algebra.big(tree, id, big, setting));
         }
         let kids = tree.kids(id);
-        let mut take = |k: usize| kids.get(k).and_then(|kid| values[kid - first].take()).ok_or(Stop::Undefined);
+        let mut take = |k: usize| {
+            kids.get(k)
+                .and_then(|kid| values[kid - first].take())
+                .ok_or(Stop::Undefined)
+        };
         match op {
             Op::Number(n, _) => Ok(Fraction::number(tree.number(n).clone())),
             Op::Name(n) => self.bound_or_symbol(tree.name(n), setting),
@@ -113,7 +129,11 @@ impl Algebra {
             Op::Subscript => {
                 let (base, index) = (take(0)?, take(1)?);
                 let ten = index.as_rational().and_then(|index| index.to_i64()) == Some(10);
-                if ten && base.as_rational().is_some() { Ok(base) } else { self.opaque("index", vec![base, index]) }
+                if ten && base.as_rational().is_some() {
+                    Ok(base)
+                } else {
+                    self.opaque("index", vec![base, index])
+                }
             }
             _ => {
                 let arguments = (0..kids.len()).map(&mut take).collect::<Result<Vec<_>, _>>()?;
@@ -124,8 +144,14 @@ impl Algebra {
 
     /// Elements of a list as arguments of functions that take several.
     fn spread(&self, function: Function, arguments: Vec<Fraction>) -> Vec<Fraction> {
-        let takes_many = matches!(function, Function::Max | Function::Min | Function::Gcd | Function::Lcm);
-        let list = arguments.first().and_then(Fraction::as_term).and_then(|(monomial, _)| monomial.single());
+        let takes_many = matches!(
+            function,
+            Function::Max | Function::Min | Function::Gcd | Function::Lcm
+        );
+        let list = arguments
+            .first()
+            .and_then(Fraction::as_term)
+            .and_then(|(monomial, _)| monomial.single());
         match list.and_then(|atom| self.atoms.get(atom as usize)) {
             Some(Atom::Opaque("list", elements)) if takes_many => elements.clone(),
             _ => arguments,
@@ -138,7 +164,12 @@ impl Algebra {
             Op::Apply => "apply",
             Op::Prime => "prime",
             Op::List(open, close) => {
-                if (open, close) == (super::super::tree::Bracket::Round, super::super::tree::Bracket::Round) {
+                if (open, close)
+                    == (
+                        super::super::tree::Bracket::Round,
+                        super::super::tree::Bracket::Round,
+                    )
+                {
                     "list"
                 } else {
                     return Err(Stop::Undefined);
@@ -202,13 +233,23 @@ impl Algebra {
     /// A sum or product over a short range; anything else stays as it is written.
     fn big(&mut self, tree: &Tree, id: Id, big: Big, setting: &Setting) -> Made {
         if let Some((name, start, end)) = self.range(tree, id, big, setting)? {
-            let mut value = Fraction::number(if big == Big::Sum { Rational::ZERO } else { Rational::ONE });
+            let mut value = Fraction::number(if big == Big::Sum {
+                Rational::ZERO
+            } else {
+                Rational::ONE
+            });
             let mut inner = setting.clone();
             for k in start..=end {
-                inner.bound.push((name.clone(), Fraction::number(Rational::integer(k))));
+                inner
+                    .bound
+                    .push((name.clone(), Fraction::number(Rational::integer(k))));
                 let term = self.evaluate_marked(tree, tree.kid(id, 2), &inner)?;
                 inner.bound.pop();
-                value = if big == Big::Sum { self.add(value, term)? } else { self.mul(&value, &term)? };
+                value = if big == Big::Sum {
+                    self.add(value, term)?
+                } else {
+                    self.mul(&value, &term)?
+                };
             }
             return Ok(value);
         }
@@ -218,7 +259,13 @@ impl Algebra {
     }
 
     /// Name, first and last value of an index that runs over whole numbers.
-    fn range(&mut self, tree: &Tree, id: Id, big: Big, setting: &Setting) -> Result<Option<(String, i64, i64)>, Stop> {
+    fn range(
+        &mut self,
+        tree: &Tree,
+        id: Id,
+        big: Big,
+        setting: &Setting,
+    ) -> Result<Option<(String, i64, i64)>, Stop> {
         let (lower, upper) = (tree.kid(id, 0), tree.kid(id, 1));
         let runs = matches!(big, Big::Sum | Big::Product) && tree.op(lower) == Op::Relation(Relation::Equal);
         if !runs || tree.op(upper) == Op::Missing {

@@ -11,7 +11,11 @@ impl Algebra {
         };
         match function {
             Function::Sqrt => self.root(x, 2),
-            Function::Root => match arguments.get(1).and_then(Fraction::as_rational).and_then(|k| k.to_i64()) {
+            Function::Root => match arguments
+                .get(1)
+                .and_then(Fraction::as_rational)
+                .and_then(|k| k.to_i64())
+            {
                 Some(k) if k > 0 => self.root(x, k),
                 Some(_) => Err(Stop::Undefined),
                 None => {
@@ -22,7 +26,13 @@ impl Algebra {
             },
             Function::Ln => self.ln(x),
             Function::Log => {
-                let base = arguments.get(1).cloned().unwrap_or_else(|| Fraction::number(Rational::integer(10)));
+                let base = arguments
+                    .get(1)
+                    .cloned()
+                    .unwrap_or_else(|| Fraction::number(Rational::integer(10)));
+                if let Some(power) = power_of(x, &base)? {
+                    return Ok(Fraction::number(power));
+                }
                 let (upper, lower) = (self.ln(x)?, self.ln(&base)?);
                 self.div(upper, lower)
             }
@@ -33,7 +43,9 @@ impl Algebra {
             Function::Arcsin | Function::Arccos | Function::Arctan => {
                 self.deeper(|algebra| algebra.inverse_trigonometric(function, x))
             }
-            Function::Max | Function::Min | Function::Gcd | Function::Lcm => self.of_list(function, arguments),
+            Function::Max | Function::Min | Function::Gcd | Function::Lcm => {
+                self.of_list(function, arguments)
+            }
             _ => self.trigonometric(function, x),
         }
     }
@@ -55,7 +67,9 @@ impl Algebra {
         let is_symbol = |algebra: &Self, atom: super::AtomId| {
             !matches!(
                 algebra.atoms.get(atom as usize),
-                Some(Atom::Turn | Atom::Pi | Atom::Integer(_) | Atom::Exp(_) | Atom::Root(_) | Atom::Call(..))
+                Some(
+                    Atom::Turn | Atom::Pi | Atom::Integer(_) | Atom::Exp(_) | Atom::Root(_) | Atom::Call(..)
+                )
             )
         };
         let (mut found, mut rest) = (None, Vec::new());
@@ -76,7 +90,11 @@ impl Algebra {
     }
 
     /// The factor r with `a = r b`, if there is a rational one.
-    pub(in super::super) fn proportion(&mut self, a: &Fraction, b: &Fraction) -> Result<Option<Rational>, Stop> {
+    pub(in super::super) fn proportion(
+        &mut self,
+        a: &Fraction,
+        b: &Fraction,
+    ) -> Result<Option<Rational>, Stop> {
         let left = self.product(&a.upper, &b.lower)?;
         let right = self.product(&b.upper, &a.lower)?;
         let (Some(left), Some(right)) = (left.as_poly().cloned(), right.as_poly().cloned()) else {
@@ -143,7 +161,10 @@ impl Algebra {
             let turn = monomial.0.iter().find(|(atom, _)| *atom == TURN).map(|(_, e)| *e);
             let others = || monomial.0.iter().filter(|(atom, _)| *atom != TURN);
             let is_real = |atom: super::AtomId| {
-                matches!(self.atoms.get(atom as usize), Some(Atom::Pi | Atom::Integer(_) | Atom::Symbol(_)))
+                matches!(
+                    self.atoms.get(atom as usize),
+                    Some(Atom::Pi | Atom::Integer(_) | Atom::Symbol(_))
+                )
             };
             if !others().all(|(atom, _)| is_real(*atom)) {
                 return Ok(None);
@@ -165,7 +186,13 @@ impl Algebra {
 
     fn round(&mut self, function: Function, x: &Fraction) -> Made {
         let up = function == Function::Ceil;
-        let rounded = |value: &Rational| if up { value.negated().floor().negated() } else { value.floor() };
+        let rounded = |value: &Rational| {
+            if up {
+                value.negated().floor().negated()
+            } else {
+                value.floor()
+            }
+        };
         if let Some(value) = x.as_rational() {
             return Ok(Fraction::number(rounded(&value)));
         }
@@ -217,9 +244,26 @@ impl Algebra {
                 } else {
                     parts.into_iter().try_fold(1, lcm)
                 };
-                value.and_then(|value| i64::try_from(value).ok()).map(Rational::integer)
+                value
+                    .and_then(|value| i64::try_from(value).ok())
+                    .map(Rational::integer)
             }
         };
         found.map(Fraction::number).ok_or(Stop::Limit)
     }
+}
+
+/// The exponent k with `x = base^k`, if both are products of powers without coefficient.
+fn power_of(x: &Fraction, base: &Fraction) -> Result<Option<Rational>, Stop> {
+    let (Some((m, c)), Some((n, d))) = (x.as_term(), base.as_term()) else {
+        return Ok(None);
+    };
+    let (Some((atom, e)), Some((first, f))) = (m.0.first(), n.0.first()) else {
+        return Ok(None);
+    };
+    if !c.is_one() || !d.is_one() || atom != first || f.n == 0 {
+        return Ok(None);
+    }
+    let k = e.mul(Exponent::new(f.d.into(), f.n.into())?)?;
+    Ok((n.pow(k)? == *m).then(|| k.rational()))
 }

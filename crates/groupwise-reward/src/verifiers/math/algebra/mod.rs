@@ -206,15 +206,30 @@ impl Algebra {
         if Self::is_infinite(a) || Self::is_infinite(b) {
             return Err(Stop::Undefined);
         }
-        let upper = self.product(&a.upper, &b.upper)?;
         if a.lower.is_one() && b.lower.is_one() {
-            return Ok(upper);
+            return self.product(&a.upper, &b.upper);
         }
-        if a.upper == b.lower && b.upper == a.lower {
-            return Ok(Fraction::number(Rational::ONE));
+        for (x, y) in [(a, b), (b, a)] {
+            if let Some(factor) = self.cancelled(&x.lower, &y.upper)? {
+                let upper = x.upper.scaled(&factor, &mut self.fuel)?;
+                return self.quotient(upper, y.lower.clone());
+            }
         }
+        let upper = self.product(&a.upper, &b.upper)?;
         let lower = self.product(&a.lower, &b.lower)?;
         self.div(upper, lower)
+    }
+
+    /// The factor r with `upper = r lower`, for two sums of several terms.
+    fn cancelled(&mut self, lower: &Poly, upper: &Poly) -> Result<Option<Rational>, Stop> {
+        if lower.0.len() < 2 || lower.0.len() != upper.0.len() {
+            return Ok(None);
+        }
+        let (Some((_, c)), Some((_, d))) = (lower.0.first(), upper.0.first()) else {
+            return Ok(None);
+        };
+        let factor = d.div(c, &mut self.fuel)?;
+        Ok((lower.scaled(&factor, &mut self.fuel)? == *upper).then_some(factor))
     }
 
     pub(super) fn div(&mut self, a: Fraction, b: Fraction) -> Made {
@@ -226,7 +241,10 @@ impl Algebra {
         }
         if let Some(factor) = b.as_rational() {
             let upper = a.upper.scaled(&factor.inverse()?, &mut self.fuel)?;
-            return Ok(Fraction { upper, lower: a.lower });
+            return Ok(Fraction {
+                upper,
+                lower: a.lower,
+            });
         }
         if a.lower.is_one() && b.lower.is_one() {
             return self.quotient(a.upper, b.upper);
@@ -242,10 +260,14 @@ impl Algebra {
     /// A quotient of sums: a single term below is multiplied away, and the first coefficient below becomes 1.
     fn quotient(&mut self, upper: Poly, lower: Poly) -> Made {
         if lower.is_one() || upper.is_zero() {
-            return if lower.is_zero() { Err(Stop::Undefined) } else { Ok(Fraction::of(upper)) };
+            return if lower.is_zero() {
+                Err(Stop::Undefined)
+            } else {
+                Ok(Fraction::of(upper))
+            };
         }
-        if upper == lower {
-            return Ok(Fraction::number(Rational::ONE));
+        if let Some(factor) = self.cancelled(&lower, &upper)? {
+            return Ok(Fraction::number(factor));
         }
         match lower.0.as_slice() {
             [] => Err(Stop::Undefined),
@@ -300,9 +322,16 @@ impl Algebra {
         let mut rest: Option<Fraction> = None;
         for (monomial, c) in terms {
             let is_special = |atom: AtomId| {
-                matches!(self.atoms.get(atom as usize), Some(Atom::Turn | Atom::Integer(_) | Atom::Root(_)))
+                matches!(
+                    self.atoms.get(atom as usize),
+                    Some(Atom::Turn | Atom::Integer(_) | Atom::Root(_))
+                )
             };
-            if !monomial.0.iter().any(|(atom, e)| (e.n < 0 || e.n >= e.d) && is_special(*atom)) {
+            if !monomial
+                .0
+                .iter()
+                .any(|(atom, e)| (e.n < 0 || e.n >= e.d) && is_special(*atom))
+            {
                 plain.push((monomial, c));
                 continue;
             }

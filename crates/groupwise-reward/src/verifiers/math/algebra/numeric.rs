@@ -45,7 +45,10 @@ impl Interval {
     }
 
     fn negated(self) -> Self {
-        Self { low: -self.high, high: -self.low }
+        Self {
+            low: -self.high,
+            high: -self.low,
+        }
     }
 
     fn mul(self, other: Self) -> Option<Self> {
@@ -99,7 +102,10 @@ impl Interval {
     }
 
     fn pi() -> Self {
-        Self { low: std::f64::consts::PI, high: std::f64::consts::PI.next_up() }
+        Self {
+            low: std::f64::consts::PI,
+            high: std::f64::consts::PI.next_up(),
+        }
     }
 
     fn of(value: &Rational) -> Option<Self> {
@@ -123,11 +129,18 @@ impl Interval {
             return Some(Self { low, high });
         }
         if scaled.is_infinite() {
-            let (low, high) = if mantissa < 0.0 { (f64::NEG_INFINITY, f64::MIN) } else { (f64::MAX, f64::INFINITY) };
+            let (low, high) = if mantissa < 0.0 {
+                (f64::NEG_INFINITY, f64::MIN)
+            } else {
+                (f64::MAX, f64::INFINITY)
+            };
             return Some(Self { low, high });
         }
         if exponent == 0 && value.is_integer() && mantissa.abs() < 9e15 {
-            return Some(Self { low: mantissa, high: mantissa });
+            return Some(Self {
+                low: mantissa,
+                high: mantissa,
+            });
         }
         Self::outward(scaled, scaled, 3)
     }
@@ -135,7 +148,10 @@ impl Interval {
 
 impl Complex {
     fn real(re: Interval) -> Self {
-        Self { re, im: Interval::ZERO }
+        Self {
+            re,
+            im: Interval::ZERO,
+        }
     }
 
     fn is_real(self) -> bool {
@@ -143,7 +159,10 @@ impl Complex {
     }
 
     fn add(self, other: Self) -> Option<Self> {
-        Some(Self { re: self.re.add(other.re)?, im: self.im.add(other.im)? })
+        Some(Self {
+            re: self.re.add(other.re)?,
+            im: self.im.add(other.im)?,
+        })
     }
 
     fn mul(self, other: Self) -> Option<Self> {
@@ -157,15 +176,24 @@ impl Complex {
             return Some(Self::real(self.re.inverse()?));
         }
         let norm = self.re.mul(self.re)?.add(self.im.mul(self.im)?)?.inverse()?;
-        Some(Self { re: self.re.mul(norm)?, im: self.im.negated().mul(norm)? })
+        Some(Self {
+            re: self.re.mul(norm)?,
+            im: self.im.negated().mul(norm)?,
+        })
     }
 
     fn exp(self) -> Option<Self> {
         let size = self.re.growing(f64::exp)?;
         if self.is_real() {
-            return Some(Self::real(Interval { low: size.low.max(0.0), high: size.high }));
+            return Some(Self::real(Interval {
+                low: size.low.max(0.0),
+                high: size.high,
+            }));
         }
-        Some(Self { re: size.mul(self.im.cos()?)?, im: size.mul(self.im.sin()?)? })
+        Some(Self {
+            re: size.mul(self.im.cos()?)?,
+            im: size.mul(self.im.sin()?)?,
+        })
     }
 
     /// A power of this with a rational exponent, where that is plain.
@@ -178,7 +206,11 @@ impl Complex {
             for _ in 0..exponent.n.unsigned_abs() {
                 product = product.mul(self)?;
             }
-            return if exponent.n < 0 { product.inverse() } else { Some(product) };
+            return if exponent.n < 0 {
+                product.inverse()
+            } else {
+                Some(product)
+            };
         }
         if !self.is_real() || self.re.low <= 0.0 {
             return None;
@@ -186,7 +218,10 @@ impl Complex {
         if exponent == Exponent::HALF {
             return self.re.growing(f64::sqrt).map(Self::real);
         }
-        let logarithm = self.re.growing(f64::ln)?.mul(Interval::of(&exponent.rational())?)?;
+        let logarithm = self
+            .re
+            .growing(f64::ln)?
+            .mul(Interval::of(&exponent.rational())?)?;
         logarithm.growing(f64::exp).map(Self::real)
     }
 }
@@ -198,7 +233,10 @@ impl Enclosure {
         if im.low > 0.0 || im.high < 0.0 || im.high - im.low > 1e-9 {
             return None;
         }
-        Some((Rational::from_f64(self.0.re.low)?, Rational::from_f64(self.0.re.high)?))
+        Some((
+            Rational::from_f64(self.0.re.low)?,
+            Rational::from_f64(self.0.re.high)?,
+        ))
     }
 }
 
@@ -242,7 +280,9 @@ impl Algebra {
     fn poly_value(&self, poly: &Poly) -> Option<Complex> {
         let mut sum = Complex::real(Interval::ZERO);
         for (monomial, c) in &poly.0 {
-            let term = self.monomial_value(monomial)?.mul(Complex::real(Interval::of(c)?))?;
+            let term = self
+                .monomial_value(monomial)?
+                .mul(Complex::real(Interval::of(c)?))?;
             sum = sum.add(term)?;
         }
         Some(sum)
@@ -254,7 +294,11 @@ impl Algebra {
             let factor = if *atom == super::TURN {
                 rotation(*exponent)?
             } else {
-                self.values.get(*atom as usize).copied().flatten()?.pow(*exponent)?
+                self.values
+                    .get(*atom as usize)
+                    .copied()
+                    .flatten()?
+                    .pow(*exponent)?
             };
             product = product.mul(factor)?;
         }
@@ -307,10 +351,16 @@ impl Algebra {
 /// `e^(i pi c)`.
 fn rotation(c: Exponent) -> Option<Complex> {
     if c == Exponent::HALF {
-        return Some(Complex { re: Interval::ZERO, im: Interval::ONE });
+        return Some(Complex {
+            re: Interval::ZERO,
+            im: Interval::ONE,
+        });
     }
     let angle = Interval::pi().mul(Interval::of(&c.rational())?)?;
-    Some(Complex { re: angle.cos()?, im: angle.sin()? })
+    Some(Complex {
+        re: angle.cos()?,
+        im: angle.sin()?,
+    })
 }
 
 #[cfg(test)]

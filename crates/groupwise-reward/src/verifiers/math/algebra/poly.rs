@@ -23,7 +23,10 @@ impl Exponent {
         let g = gcd(n.unsigned_abs(), d.unsigned_abs()).max(1) as i128;
         let sign = if d < 0 { -1 } else { 1 };
         let part = |value: i128| i64::try_from(sign * (value / g)).map_err(|_| Stop::Limit);
-        Ok(Self { n: part(n)?, d: part(d)? })
+        Ok(Self {
+            n: part(n)?,
+            d: part(d)?,
+        })
     }
 
     pub(super) fn of(value: &Rational) -> Result<Self, Stop> {
@@ -42,7 +45,12 @@ impl Exponent {
             let n = self.n.checked_add(other.n).filter(|n| *n != i64::MIN);
             return n.map(|n| Self { n, d: 1 }).ok_or(Stop::Limit);
         }
-        let (a, b, c, d) = (i128::from(self.n), i128::from(self.d), i128::from(other.n), i128::from(other.d));
+        let (a, b, c, d) = (
+            i128::from(self.n),
+            i128::from(self.d),
+            i128::from(other.n),
+            i128::from(other.d),
+        );
         Self::new(a * d + c * b, b * d)
     }
 
@@ -56,7 +64,13 @@ impl Exponent {
     /// Whole part (towards minus infinity) and the rest in [0, 1).
     pub(super) fn split(self) -> (i64, Self) {
         let whole = self.n.div_euclid(self.d);
-        (whole, Self { n: self.n.rem_euclid(self.d), d: self.d })
+        (
+            whole,
+            Self {
+                n: self.n.rem_euclid(self.d),
+                d: self.d,
+            },
+        )
     }
 }
 
@@ -165,7 +179,9 @@ impl Poly {
     }
 
     pub(super) fn atoms(&self) -> impl Iterator<Item = AtomId> + '_ {
-        self.0.iter().flat_map(|(monomial, _)| monomial.0.iter().map(|(atom, _)| *atom))
+        self.0
+            .iter()
+            .flat_map(|(monomial, _)| monomial.0.iter().map(|(atom, _)| *atom))
     }
 
     pub(super) fn negated(mut self) -> Self {
@@ -182,7 +198,11 @@ impl Poly {
         fuel.take(self.0.len() as u64)?;
         let scale = |(m, c): &(Monomial, Rational)| Ok((m.clone(), c.mul(factor, fuel)?));
         let terms: Vec<_> = self.0.iter().map(scale).collect::<Result<_, Stop>>()?;
-        Ok(if factor.is_zero() { Self::default() } else { Self(terms) })
+        Ok(if factor.is_zero() {
+            Self::default()
+        } else {
+            Self(terms)
+        })
     }
 
     pub(super) fn add(self, other: Self, fuel: &mut Fuel) -> Result<Self, Stop> {
@@ -270,7 +290,10 @@ pub(in super::super) struct Fraction {
 
 impl Fraction {
     pub(super) fn of(upper: Poly) -> Self {
-        Self { upper, lower: Poly::one() }
+        Self {
+            upper,
+            lower: Poly::one(),
+        }
     }
 
     pub(super) fn number(value: Rational) -> Self {
@@ -287,7 +310,11 @@ impl Fraction {
 
     /// The value, if it is a rational number.
     pub(in super::super) fn as_rational(&self) -> Option<Rational> {
-        if self.lower.is_one() { self.upper.as_rational() } else { None }
+        if self.lower.is_one() {
+            self.upper.as_rational()
+        } else {
+            None
+        }
     }
 
     pub(super) fn as_poly(&self) -> Option<&Poly> {
@@ -299,7 +326,10 @@ impl Fraction {
     }
 
     pub(super) fn negated(self) -> Self {
-        Self { upper: self.upper.negated(), lower: self.lower }
+        Self {
+            upper: self.upper.negated(),
+            lower: self.lower,
+        }
     }
 
     pub(super) fn atoms(&self) -> impl Iterator<Item = AtomId> + '_ {

@@ -46,7 +46,11 @@ impl Algebra {
         if let Some(exponent) = exponent.as_rational() {
             return match exponent.to_i64() {
                 Some(whole) if base.is_zero() && whole <= 0 => {
-                    if whole == 0 { Ok(Fraction::number(Rational::ONE)) } else { Err(Stop::Undefined) }
+                    if whole == 0 {
+                        Ok(Fraction::number(Rational::ONE))
+                    } else {
+                        Err(Stop::Undefined)
+                    }
                 }
                 Some(whole) => self.whole_power(base, whole),
                 None => {
@@ -64,7 +68,11 @@ impl Algebra {
             return self.whole_power(base, exponent.n);
         }
         if base.is_zero() {
-            return if exponent.n > 0 { Ok(base.clone()) } else { Err(Stop::Undefined) };
+            return if exponent.n > 0 {
+                Ok(base.clone())
+            } else {
+                Err(Stop::Undefined)
+            };
         }
         if let Some((monomial, c)) = base.as_term() {
             let (monomial, c) = (monomial.clone(), c.clone());
@@ -156,7 +164,11 @@ impl Algebra {
             return Ok(None);
         }
         let upper = self.number_power(&upper, Exponent::HALF)?;
-        let lower = if lower.is_zero() { Fraction::number(lower) } else { self.number_power(&lower, Exponent::HALF)? };
+        let lower = if lower.is_zero() {
+            Fraction::number(lower)
+        } else {
+            self.number_power(&lower, Exponent::HALF)?
+        };
         let lower = if b.is_negative() { lower.negated() } else { lower };
         self.add(upper, lower).map(Some)
     }
@@ -169,9 +181,8 @@ impl Algebra {
         if base.is_zero() {
             return Err(Stop::Undefined);
         }
-        let is_logarithm = |atom: AtomId| {
-            matches!(self.atoms.get(atom as usize), Some(Atom::Call(Function::Ln, _)))
-        };
+        let is_logarithm =
+            |atom: AtomId| matches!(self.atoms.get(atom as usize), Some(Atom::Call(Function::Ln, _)));
         let logarithmic = exponent.atoms().any(is_logarithm);
         let rotating = exponent.atoms().any(|atom| atom == TURN);
         if logarithmic || rotating {
@@ -265,7 +276,10 @@ impl Algebra {
             return self.rational_power(&inner, Exponent::of(c)?);
         }
         let atom = self.intern(Atom::Exp(monomial.clone()))?;
-        Ok(Fraction::of(Poly::term(Monomial::atom(atom, Exponent::of(c)?), Rational::ONE)))
+        Ok(Fraction::of(Poly::term(
+            Monomial::atom(atom, Exponent::of(c)?),
+            Rational::ONE,
+        )))
     }
 
     /// Natural logarithm, principal value.
@@ -300,7 +314,9 @@ impl Algebra {
                 Some(Atom::Exp(inner)) if self.is_positive(*atom) => {
                     Fraction::of(Poly::term(inner.clone(), Rational::ONE))
                 }
-                Some(_) if self.is_positive(*atom) => self.call(Function::Ln, vec![self.atom_value(*atom)])?,
+                Some(_) if self.is_positive(*atom) => {
+                    self.call(Function::Ln, vec![self.atom_value(*atom)])?
+                }
                 _ => {
                     unknown.push((*atom, *e));
                     continue;
@@ -325,8 +341,15 @@ impl Algebra {
             let logarithm = self.call(Function::Ln, vec![Fraction::atom(*atom)])?;
             return self.mul(&logarithm, &Fraction::number(e.rational()));
         }
-        let sign = if negative { Rational::MINUS_ONE } else { Rational::ONE };
-        self.call(Function::Ln, vec![Fraction::of(Poly::term(Monomial(factors), sign))])
+        let sign = if negative {
+            Rational::MINUS_ONE
+        } else {
+            Rational::ONE
+        };
+        self.call(
+            Function::Ln,
+            vec![Fraction::of(Poly::term(Monomial(factors), sign))],
+        )
     }
 
     /// An atom as a value: a prime atom stands for its number.

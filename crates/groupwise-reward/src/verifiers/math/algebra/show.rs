@@ -70,7 +70,11 @@ impl Algebra {
             return "...".to_owned();
         }
         let list = |arguments: &[Fraction]| {
-            let shown: Vec<_> = arguments.iter().take(8).map(|a| self.show_fraction(a, depth + 1)).collect();
+            let shown: Vec<_> = arguments
+                .iter()
+                .take(8)
+                .map(|a| self.show_fraction(a, depth + 1))
+                .collect();
             shown.join(", ")
         };
         match self.atoms.get(atom as usize) {
@@ -85,11 +89,19 @@ impl Algebra {
             Some(Atom::Exp(monomial)) if monomial.is_one() => "e".to_owned(),
             Some(Atom::Exp(monomial)) => format!("exp({})", self.show_monomial(monomial, depth + 1)),
             Some(Atom::Power(base, monomial)) => {
-                format!("{}^({})", self.show_atom(*base, depth + 1), self.show_monomial(monomial, depth + 1))
+                format!(
+                    "{}^({})",
+                    self.show_atom(*base, depth + 1),
+                    self.show_monomial(monomial, depth + 1)
+                )
             }
             Some(Atom::Root(sum) | Atom::Tower(sum)) => format!("({})", self.show_fraction(sum, depth + 1)),
             Some(Atom::Call(function, arguments)) => {
-                format!("{}({})", function_text(*function).trim_start_matches('\\'), list(arguments))
+                format!(
+                    "{}({})",
+                    function_text(*function).trim_start_matches('\\'),
+                    list(arguments)
+                )
             }
             Some(Atom::Opaque(kind, arguments)) => format!("{kind}({})", list(arguments)),
         }

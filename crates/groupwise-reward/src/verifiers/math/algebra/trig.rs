@@ -86,7 +86,11 @@ impl Algebra {
     fn replace_in(&mut self, poly: &Poly, radians: bool) -> Made {
         let mut terms = Vec::with_capacity(poly.0.len());
         for (monomial, c) in &poly.0 {
-            let degree = monomial.0.iter().find(|(atom, _)| *atom == DEGREE).map(|(_, e)| *e);
+            let degree = monomial
+                .0
+                .iter()
+                .find(|(atom, _)| *atom == DEGREE)
+                .map(|(_, e)| *e);
             let Some(e) = degree else {
                 terms.push((monomial.clone(), c.clone()));
                 continue;
@@ -109,7 +113,11 @@ impl Algebra {
 
     /// `e^(k x)` and `e^(-k x)`, k = i for circular functions and 1 for hyperbolic ones.
     fn exponentials(&mut self, x: &Fraction, circular: bool) -> Result<(Fraction, Fraction), Stop> {
-        let x = if circular { self.mul(x, &self.i())? } else { x.clone() };
+        let x = if circular {
+            self.mul(x, &self.i())?
+        } else {
+            x.clone()
+        };
         Ok((self.exp(&x)?, self.exp(&x.negated())?))
     }
 
@@ -124,7 +132,11 @@ impl Algebra {
         let sum = self.add(plus.clone(), minus.clone())?;
         let difference = self.sub(plus, minus)?;
         let two = Fraction::number(Rational::integer(2));
-        let k = if circular { self.i() } else { Fraction::number(Rational::ONE) };
+        let k = if circular {
+            self.i()
+        } else {
+            Fraction::number(Rational::ONE)
+        };
         // cos = sum / 2, sin = difference / 2k.
         let cos = self.div(sum, two.clone())?;
         let two_k = self.mul(&two, &k)?;
@@ -170,6 +182,9 @@ impl Algebra {
     }
 
     fn is_algebraic(&self, atom: super::AtomId) -> bool {
-        matches!(self.atoms.get(atom as usize), Some(super::Atom::Integer(_) | super::Atom::Root(_)))
+        matches!(
+            self.atoms.get(atom as usize),
+            Some(super::Atom::Integer(_) | super::Atom::Root(_))
+        )
     }
 }
