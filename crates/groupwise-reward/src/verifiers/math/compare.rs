@@ -170,13 +170,7 @@ impl Comparison<'_> {
             self.step = if equal { "equal words" } else { "different words" };
             return Ok(equal);
         }
-        let (unit, other) = (
-            form::units(self.tree, gold.id).1,
-            form::units(self.tree, answer.id).1,
-        );
-        if let (Some(unit), Some(other)) = (unit, other)
-            && units::conflict(&unit, &other)
-        {
+        if self.units_conflict(gold.id, answer.id) {
             return self.differ("different units");
         }
         if let Some(equal) = self.same_clock(gold.id, answer.id) {
@@ -184,6 +178,17 @@ impl Comparison<'_> {
             return Ok(equal);
         }
         self.same_values(gold, answer)
+    }
+
+    /// Two known units that differ, or a unit on one side and a percent sign on the other.
+    fn units_conflict(&self, gold: Id, answer: Id) -> bool {
+        let (a, b) = (form::units(self.tree, gold).1, form::units(self.tree, answer).1);
+        match (a, b) {
+            (Some(a), Some(b)) => units::conflict(&a, &b),
+            (Some(_), None) => form::is_percentage(self.tree, answer),
+            (None, Some(_)) => form::is_percentage(self.tree, gold),
+            (None, None) => false,
+        }
     }
 
     fn same_values(&mut self, gold: Scalar, answer: Scalar) -> Found {
@@ -265,9 +270,13 @@ impl Comparison<'_> {
             && rounded == to.rounded(decimals, fuel)?)
     }
 
-    /// Times such as `10:30`, which are no ratios; `None` if neither side is one, or none is a ratio.
+    /// Times such as `10:30`, which are no ratios and no numbers; `None` if neither side is one.
     fn same_clock(&self, gold: Id, answer: Id) -> Option<bool> {
-        let (a, b) = (self.ratio_parts(gold)?, self.ratio_parts(answer)?);
+        let (a, b) = (self.ratio_parts(gold), self.ratio_parts(answer));
+        if a.is_none() && b.is_none() {
+            return None;
+        }
+        let (a, b) = (a.unwrap_or_default(), b.unwrap_or_default());
         let clock = |parts: &[Rational]| match parts {
             [hour, rest @ ..] => {
                 let minutes = |m: &Rational| m.to_i64().is_some_and(|m| (10..60).contains(&m) || m == 0);

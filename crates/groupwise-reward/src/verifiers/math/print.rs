@@ -7,6 +7,7 @@ use super::tree::{Big, Bracket, Constant, Function, Id, Op, Relation, Tree};
 
 /// How tightly what stands in a place must bind, as the parser has it.
 const ANY: u8 = 0;
+const GIVEN: u8 = 25;
 const RELATION: u8 = 30;
 const SETS: u8 = 40;
 const RATIO: u8 = 50;
@@ -68,6 +69,7 @@ fn ends_in_command(out: &str) -> bool {
 fn binds(op: Op) -> u8 {
     match op {
         Op::List(Bracket::None, _) => ANY,
+        Op::Relation(Relation::Given) => GIVEN,
         Op::Relation(_) => RELATION,
         Op::Union | Op::Intersection | Op::Without => SETS,
         Op::Ratio => RATIO,
@@ -109,6 +111,7 @@ fn node(tree: &Tree, id: Id, out: &mut String, steps: &mut Vec<Step>) {
         Op::Union => infix("\\cup ", SETS),
         Op::Intersection => infix("\\cap ", SETS),
         Op::Without => infix("\\setminus ", SETS),
+        Op::Relation(Relation::Given) => infix(relation_text(Relation::Given), GIVEN),
         Op::Relation(relation) => infix(relation_text(relation), RELATION),
         Op::Negate => steps.extend([Step::Text("-"), Step::Node(kid(0), SIGN)]),
         Op::Divide => braces(steps, "\\frac{", &[kid(0), kid(1)]),
@@ -172,7 +175,7 @@ fn list(tree: &Tree, kids: &[Id], steps: &mut Vec<Step>) {
         if at > 0 {
             steps.push(Step::Text(if rows { "; " } else { ", " }));
         }
-        steps.push(Step::Node(*kid, if rows { ANY } else { RELATION }));
+        steps.push(Step::Node(*kid, if rows { ANY } else { GIVEN }));
     }
 }
 
@@ -294,6 +297,7 @@ pub(super) fn relation_text(relation: Relation) -> &'static str {
         Relation::Congruent => "\\equiv ",
         Relation::Arrow => "\\to ",
         Relation::Subset => "\\subset ",
+        Relation::Given => "\\mid ",
     }
 }
 

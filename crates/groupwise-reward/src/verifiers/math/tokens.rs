@@ -240,6 +240,13 @@ pub(super) fn repeating(text: &str) -> Option<(&str, usize)> {
     closed.then_some((digits, command.len() + digits.len() + 2))
 }
 
+/// `{AB}`: the name of a segment or line.
+pub(super) fn is_points(text: &str) -> bool {
+    let inner = text.trim_start().strip_prefix('{').unwrap_or("");
+    let n_letters = inner.bytes().take_while(u8::is_ascii_uppercase).count();
+    n_letters > 1 && inner[n_letters..].starts_with('}')
+}
+
 /// Length of `\circ` or `{\circ}` (with blanks) after a caret.
 pub(super) fn degree_after_caret(text: &str) -> Option<usize> {
     let trimmed = text.trim_start();

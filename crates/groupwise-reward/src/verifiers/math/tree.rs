@@ -47,6 +47,8 @@ pub(super) enum Relation {
     /// `\to`, `\Rightarrow`.
     Arrow,
     Subset,
+    /// The bar of a set of all x with a property.
+    Given,
 }
 
 impl Relation {
