@@ -55,6 +55,10 @@ fn help(command: &str) -> String {
         "train" => "  cargo xtask train benchmarks/ablations/quickstart.toml --arm vade --seed 1",
         "report" => "  cargo xtask report runs/ablations/quickstart",
         "explain" => "  cargo xtask explain benchmarks/ablations/quickstart.toml",
+        "verify" => {
+            "  cargo xtask verify qa-match --explain < rows.jsonl
+  cargo xtask verify --check ../shared/verifiers"
+        }
         _ => "  started by `ablate`",
     };
     format!(
@@ -114,7 +118,7 @@ mod tests {
 
     #[test]
     fn help_shows_examples_of_the_command_itself() {
-        for command in ["ablate", "train", "report", "explain"] {
+        for command in ["ablate", "train", "report", "explain", "verify"] {
             assert!(
                 help(command).contains(&format!("\n  cargo xtask {command} ")),
                 "{command}"

@@ -25,6 +25,9 @@ pub(crate) enum Command {
     /// A recipe as formulas, sources and the numbers that matter.
     #[command(disable_help_flag = true)]
     Explain(forward::Args),
+    /// Judge responses from standard input, or check verifiers against rows of known verdict.
+    #[command(disable_help_flag = true)]
+    Verify(forward::Args),
     /// One cell of an ablation, as a launcher starts it.
     #[command(disable_help_flag = true, hide = true)]
     Cell(forward::Args),
@@ -50,6 +53,7 @@ impl Command {
             Self::Train(args) => forward::run("train", args),
             Self::Report(args) => forward::run("report", args),
             Self::Explain(args) => forward::run("explain", args),
+            Self::Verify(args) => forward::run("verify", args),
             Self::Cell(args) => forward::run("cell", args),
             Self::Conform(args) => conform::run(&args),
             Self::Tidy(args) => tidy::run(&args),

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Instruction, InstructionError, Strictness};
-use crate::Verdict;
 use crate::verifiers::refuse_unjudgeable;
+use crate::{Verdict, after_thinking};
 
 /// What several instructions, or several tests, earn together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,13 +33,10 @@ pub enum Thinking {
 impl Thinking {
     /// What is left of the response.
     pub(in crate::verifiers) fn of(self, response: &str) -> &str {
-        if self == Self::Keep {
-            return response;
+        match self {
+            Self::Keep => response,
+            Self::Cut => after_thinking(response).unwrap_or(""),
         }
-        let answer = response
-            .rsplit_once("</think>")
-            .map_or(response, |(_, answer)| answer);
-        if answer.contains("<think>") { "" } else { answer }
     }
 }
 
