@@ -233,8 +233,8 @@ fn a_mode_that_needs_a_reference_solution_in_the_group_is_refused_before_the_run
         let found = advantage(mode);
         assert_eq!(
             found,
-            "r.toml:6:12: advantage.tempsamp-r1.tempsamp-r1: needs to know which answers were not sampled is out of \
-             range, must be a part or mode that does not: no scaffold puts a reference solution into a group"
+            "r.toml:6:12: advantage.tempsamp-r1.tempsamp-r1: needs reference solutions in the groups is out of range, \
+             must be used with [repair.inject-reference], which puts them there"
         );
     }
 }

@@ -1,5 +1,7 @@
 //! Which letter a text chooses.
 
+use std::borrow::Cow;
+
 /// What a text chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
@@ -27,8 +29,8 @@ const NOTHING: &str = "no letter that stands alone";
 ///
 /// # Formula
 /// Places in this order, the last one of a kind first: the last `\boxed{..}`; behind "final answer is", "answer:" and
-/// "answer .. is" (any letter case), up to the end of the sentence; a line that starts with a letter and one of
-/// `. ) :`; a letter between blanks.  The first place that holds a letter decides.
+/// "answer .. is" (any letter case), up to the end of the sentence; a line that starts with a letter and a stop or
+/// bracket; a letter between blanks.  The first place that holds a letter decides.
 ///
 /// # Shapes
 /// `options`: letters, in upper case.
@@ -54,6 +56,8 @@ const NOTHING: &str = "no letter that stands alone";
 /// assert_eq!(found("A man walked in."), None);
 /// ```
 pub fn find_choice(text: &str, options: &[char]) -> Choice {
+    let text = unstyled(text);
+    let text = text.as_ref();
     let found = |letters: Letters, place| match letters {
         Letters::None => None,
         Letters::Several => Some(Choice::Missing(SEVERAL)),
@@ -137,7 +141,36 @@ fn is_joined_list(bare: &str) -> bool {
     bare.len() > 1 && parts.all(|part| letter(part).is_some_and(|l| l.is_ascii_uppercase()))
 }
 
-/// The last box, without the commands that style text.
+/// Without the commands that style text, whose braces are seen through, and with blanks for marks of mathematics.
+fn unstyled(text: &str) -> Cow<'_, str> {
+    const STYLES: [&str; 9] = [
+        "text", "textbf", "textit", "textrm", "textsf", "mathrm", "mathbf", "mathsf", "mbox",
+    ];
+    if !text.contains('\\') {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\\') {
+        out += before;
+        let name = &after[..after
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(after.len())];
+        rest = if STYLES.contains(&name) {
+            &after[name.len()..]
+        } else if let Some(rest) = after.strip_prefix(['(', ')', '[', ']', ' ', ',', ';', '!', '\\']) {
+            out.push(' ');
+            rest
+        } else {
+            out.push('\\');
+            after
+        };
+    }
+    out += rest;
+    Cow::Owned(out)
+}
+
+/// The last box.
 fn boxed(text: &str) -> Letters {
     const BOX: &str = "\\boxed{";
     let Some(at) = text.rfind(BOX) else {
@@ -154,15 +187,7 @@ fn boxed(text: &str) -> Letters {
         depth == 0
     });
     let Some(end) = end else { return Letters::None };
-    let mut content = inside[..end].trim();
-    while let Some(styled) = content
-        .strip_prefix('\\')
-        .and_then(|command| command.split_once('{'))
-        .filter(|(command, _)| command.chars().all(|c| c.is_ascii_alphabetic()))
-        .and_then(|(_, rest)| rest.strip_suffix('}'))
-    {
-        content = styled.trim();
-    }
+    let content = inside[..end].trim();
     match letter(word(content).bare) {
         Some(letter) => Letters::One(letter.to_ascii_uppercase()),
         None => in_sentence(content),
@@ -295,7 +320,7 @@ fn at_line_starts(text: &str, options: &[char]) -> Letters {
         let line = line.trim_start().trim_start_matches(['*', '(', '_']);
         let first = line.chars().next().filter(|c| options.contains(c))?;
         let rest = line[first.len_utf8()..].trim_start_matches(['*', '_']);
-        let mark = rest.strip_prefix(['.', ')', ':'])?;
+        let mark = rest.strip_prefix(['.', ')'])?;
         (mark.is_empty() || mark.starts_with(|c: char| c.is_whitespace() || c == '*')).then_some(first)
     });
     starts.fold(Letters::None, Letters::and)

@@ -32,6 +32,7 @@ mod video_com;
 mod vlaa_thinker;
 mod wireless_math;
 
+pub use crate::geometry::box_overlap;
 pub use answer_recall::{AnswerPart, AnswerRecallConfig, answer_recall, normalize_answer};
 pub use choice_set::{ChoiceSetConfig, Credit, choice_set_reward, has_think_answer_format};
 pub use countdown::{AnswerLine, CountdownConfig};

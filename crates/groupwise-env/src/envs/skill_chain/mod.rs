@@ -16,6 +16,9 @@
 //! ratio 0.223 (s.e. 0.010) and final success 0.087 where 0.247 and 0.102 are reported; 1.0 taken off the mean gives
 //! 0.164 and 0.059.
 //!
+//! The reference of a task is its chain of right picks, a word per turn, so that a scaffold can give the first of them
+//! away; nothing is ever taught by it (there are no demonstrations).
+//!
 //! The success probability of a task is the product over its skills of the probability of option 0: no sampling is
 //! needed to know how good a policy is.
 //!
@@ -82,6 +85,9 @@ impl Default for SkillChainConfig {
         }
     }
 }
+
+/// The right pick, the same at every skill.
+const RIGHT: &str = "o0";
 
 /// Most skills and options: names and columns stay small.
 const MAX_WORDS: usize = 65_535;
@@ -211,6 +217,15 @@ impl World for SkillChain {
 
     fn max_turns(&self) -> usize {
         self.config.max_skills
+    }
+
+    fn actions<'a>(&self, text: &'a str) -> Vec<&'a str> {
+        text.split_whitespace().collect()
+    }
+
+    /// None: a policy that has been told the right option has nothing left to learn.
+    fn demonstration(&self, _: &Task) -> Option<String> {
+        None
     }
 
     fn exact_success(&self, task: &Task, policy: &dyn Fn(&str) -> Option<Vec<f64>>) -> Option<f64> {

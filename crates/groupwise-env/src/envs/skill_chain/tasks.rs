@@ -6,7 +6,7 @@ use groupwise_core::key::KeyedRng;
 use groupwise_core::{DataError, Key, Task};
 use rand_distr::{Distribution, StandardNormal};
 
-use super::SkillChainConfig;
+use super::{RIGHT, SkillChainConfig};
 
 /// Draws tried for a set of skills that is not trained on.
 const ATTEMPTS: usize = 1000;
@@ -81,7 +81,7 @@ fn make_task(split: &str, i: usize, states: &[String], skills: &[usize]) -> Task
     let mut task = Task::new(
         format!("skill-chain/{split}-{i:04}"),
         states[skills[0]].clone(),
-        "",
+        vec![RIGHT; skills.len()].join(" "),
     );
     task.difficulty = skills.len() as f64;
     task.columns.insert("skills".into(), skills.into());
