@@ -132,6 +132,8 @@ registry! {
         Wirelessmathlm = "wirelessmathlm": WirelessMathConfig,
         /// The number after the marker of GSM8K.
         Gsm8k = "gsm8k": Gsm8kConfig,
+        /// The answer equals the reference as mathematics.
+        Math = "math": MathConfig,
     }
 }
 
@@ -233,6 +235,7 @@ mod tests {
             "<think></think><answer>3</answer>",
             "\\boxed{3}",
             "#### 3",
+            r"\boxed{3}",
         ]
         .map(|reply| testing::trajectory(&[(reply, 1.0)], StopReason::EndToken));
         for name in VerifierSpec::NAMES {

@@ -170,13 +170,7 @@ impl Comparison<'_> {
             self.step = if equal { "equal words" } else { "different words" };
             return Ok(equal);
         }
-        let (unit, other) = (
-            form::units(self.tree, gold.id).1,
-            form::units(self.tree, answer.id).1,
-        );
-        if let (Some(unit), Some(other)) = (unit, other)
-            && units::conflict(&unit, &other)
-        {
+        if self.units_conflict(gold.id, answer.id) {
             return self.differ("different units");
         }
         if let Some(equal) = self.same_clock(gold.id, answer.id) {
@@ -184,6 +178,17 @@ impl Comparison<'_> {
             return Ok(equal);
         }
         self.same_values(gold, answer)
+    }
+
+    /// Two known units that differ, or a unit on one side and a percent sign on the other.
+    fn units_conflict(&self, gold: Id, answer: Id) -> bool {
+        let (a, b) = (form::units(self.tree, gold).1, form::units(self.tree, answer).1);
+        match (a, b) {
+            (Some(a), Some(b)) => units::conflict(&a, &b),
+            (Some(_), None) => form::is_percentage(self.tree, answer),
+            (None, Some(_)) => form::is_percentage(self.tree, gold),
+            (None, None) => false,
+        }
     }
 
     fn same_values(&mut self, gold: Scalar, answer: Scalar) -> Found {
@@ -265,21 +270,28 @@ impl Comparison<'_> {
             && rounded == to.rounded(decimals, fuel)?)
     }
 
-    /// Times such as `10:30`, which are no ratios; `None` if neither side is one, or none is a ratio.
+    /// Times such as `10:30`, which are no ratios and no numbers; `None` if neither side is one.
     fn same_clock(&self, gold: Id, answer: Id) -> Option<bool> {
-        let (a, b) = (self.ratio_parts(gold)?, self.ratio_parts(answer)?);
-        let clock = |parts: &[Rational]| match parts {
-            [hour, rest @ ..] => {
-                let minutes = |m: &Rational| m.to_i64().is_some_and(|m| (10..60).contains(&m) || m == 0);
+        let (a, b) = (self.ratio_parts(gold), self.ratio_parts(answer));
+        if a.is_none() && b.is_none() {
+            return None;
+        }
+        let (a, b) = (a.unwrap_or_default(), b.unwrap_or_default());
+        let clock = |parts: &[(Rational, bool)]| match parts {
+            [(hour, _), rest @ ..] => {
+                let minutes = |(m, padded): &(Rational, bool)| {
+                    *padded || m.to_i64().is_some_and(|m| (10..60).contains(&m))
+                };
                 hour.to_i64().is_some_and(|h| (0..=24).contains(&h)) && rest.iter().all(minutes)
             }
             [] => false,
         };
-        (a.len() > 2 || b.len() > 2 || clock(&a) || clock(&b)).then(|| a == b)
+        let padded = b.iter().skip(1).any(|(_, padded)| *padded);
+        (a.len() > 2 || b.len() > 2 || clock(&a) || padded || a.is_empty() && clock(&b)).then(|| a == b)
     }
 
-    /// Parts of a ratio of plain numbers.
-    fn ratio_parts(&self, id: Id) -> Option<Vec<Rational>> {
+    /// Parts of a ratio of plain numbers, and whether each is written with a zero in front.
+    fn ratio_parts(&self, id: Id) -> Option<Vec<(Rational, bool)>> {
         let (erased, _) = form::units(self.tree, id);
         let mut at = id;
         while self.tree.op(at) == Op::Multiply && erased.contains(&self.tree.kid(at, 1)) {
@@ -305,9 +317,9 @@ impl Comparison<'_> {
         Some(parts)
     }
 
-    fn plain_number(&self, id: Id) -> Option<Rational> {
+    fn plain_number(&self, id: Id) -> Option<(Rational, bool)> {
         match self.tree.op(id) {
-            Op::Number(n, _) => Some(self.tree.number(n).clone()),
+            Op::Number(n, _) => Some((self.tree.number(n).clone(), self.tree.is_padded(n))),
             _ => None,
         }
     }

@@ -135,6 +135,17 @@ fn list(
     }
     let kids = tree.kids(at.id);
     algebra.fuel.take(kids.len() as u64)?;
+    if let [only] = kids
+        && tree.op(*only) == Op::Relation(Relation::Given)
+    {
+        // All x with a property: the set that the property describes.
+        let property = Scalar {
+            id: tree.kid(*only, 1),
+            ..at
+        };
+        let property = Box::new(build(tree, property, depth + 1, algebra)?);
+        return Ok(Form::SetOperation(Op::Union, property.clone(), property));
+    }
     let mut items = Vec::with_capacity(kids.len());
     for kid in kids {
         match build(tree, Scalar { id: *kid, ..at }, depth + 1, algebra)? {
@@ -330,8 +341,12 @@ pub(super) fn units(tree: &Tree, root: Id) -> (Vec<Id>, Option<String>) {
     while erased.len() < MAX_UNITS {
         let (op, kids) = (tree.op(at), tree.kids(at));
         match (op, kids) {
-            (Op::Add | Op::Subtract | Op::PlusMinus | Op::MinusPlus, [_, right]) => at = *right,
+            (Op::Add | Op::Subtract | Op::PlusMinus | Op::MinusPlus | Op::Ratio, [_, right]) => at = *right,
             (Op::Negate, [inner]) => at = *inner,
+            (Op::Degree, _) => {
+                unit = unit.or_else(|| Some("degrees".to_owned()));
+                break;
+            }
             (Op::Multiply | Op::Divide, [left, right]) if is_unit(tree, *right) && !is_unit(tree, *left) => {
                 erased.push(*right);
                 unit = unit.or_else(|| unit_text(tree, *right));

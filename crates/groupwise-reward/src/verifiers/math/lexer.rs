@@ -23,6 +23,8 @@ pub(super) struct Lexer<'t> {
     words: &'t str,
     /// The last token was text, or a blank stood before this one.
     pub(super) spaced: bool,
+    /// The last number starts with a zero that says nothing.
+    pub(super) padded: bool,
 }
 
 impl<'t> Lexer<'t> {
@@ -32,6 +34,7 @@ impl<'t> Lexer<'t> {
             at: 0,
             words: "",
             spaced: false,
+            padded: false,
         }
     }
 
@@ -64,7 +67,7 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    /// The next token; seven steps of fuel for every token and one for every 16 bytes.
+    /// The next token; five steps of fuel for every token and one for every 16 bytes.
     pub(super) fn next(&mut self, place: Place, fuel: &mut Fuel) -> Result<Token<'t>, Stop> {
         let start = self.at;
         self.spaced = false;
@@ -101,7 +104,7 @@ impl<'t> Lexer<'t> {
                 _ => break self.foreign(),
             }
         };
-        fuel.take(7 + (self.at - start) as u64 / 16)?;
+        fuel.take(5 + (self.at - start) as u64 / 16)?;
         Ok(token)
     }
 
@@ -120,6 +123,7 @@ impl<'t> Lexer<'t> {
             return Ok(Token::Number(Rational::parse_decimal(&rest[..1], fuel)?, false));
         }
         let found = tokens::scan_number(rest, place.open);
+        self.padded = found.digits.len() > 1 && rest.starts_with('0') && !found.decimal;
         self.at += found.length;
         let mut value = Rational::parse_decimal(&found.digits, fuel)?;
         let places = found.digits.split_once('.').map_or(0, |(_, part)| part.len());
@@ -149,6 +153,10 @@ impl<'t> Lexer<'t> {
         let rest = self.rest();
         let length = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
         let run = &rest[..length];
+        if length == 1 && ["a.m", "p.m"].iter().any(|noon| rest.starts_with(noon)) {
+            self.at += 3;
+            return Token::Word(&rest[..3]);
+        }
         if length == 1 || place.tight {
             self.at += 1;
             return tokens::letter(&run[..1]);
@@ -223,6 +231,9 @@ impl<'t> Lexer<'t> {
             for _ in 0..skips {
                 self.skip_argument(fuel)?;
             }
+            return Ok(None);
+        }
+        if matches!(name, "overline" | "overleftrightarrow") && tokens::is_points(self.rest()) {
             return Ok(None);
         }
         match name {

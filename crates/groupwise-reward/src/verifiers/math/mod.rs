@@ -230,3 +230,7 @@ impl Verifier for Math {
         Score::from(&verify(&task.reference, trajectory.answer(), &self.0))
     }
 }
+
+#[cfg(test)]
+#[path = "math_tests.rs"]
+mod tests;

@@ -27,11 +27,15 @@ impl From<Stop> for ParseError {
 
 /// How tightly operators bind.
 mod precedence {
+    /// The bar of `\{x | x > 2\}`.
+    pub(super) const GIVEN: u8 = 25;
     pub(super) const RELATION: u8 = 30;
     pub(super) const SETS: u8 = 40;
     pub(super) const RATIO: u8 = 50;
     pub(super) const SUM: u8 = 60;
     pub(super) const BIG: u8 = 65;
+    /// `1 1/2`: the slash binds first.
+    pub(super) const MIXED_SLASH: u8 = 69;
     pub(super) const PRODUCT: u8 = 70;
     pub(super) const SIGN: u8 = 72;
     pub(super) const MIXED: u8 = 75;
@@ -61,8 +65,10 @@ enum Command {
 #[derive(Clone, Copy, Debug)]
 enum Item {
     Binary(Op, u8),
-    /// A whole number before a fraction.
-    Mixed,
+    /// A whole number before a fraction, which is `\frac` or has a slash.
+    Mixed {
+        slash: bool,
+    },
     Negate,
     Function {
         function: Function,
@@ -292,7 +298,11 @@ impl Parser<'_, '_> {
     /// A number; what is neither whole nor written as a decimal (`0.\overline{3}`, `5e-1`) is a fraction.
     fn push_number(&mut self, value: Rational, decimal: bool) -> Id {
         if decimal || value.is_integer() {
-            return self.tree.push_number(value, decimal);
+            let id = self.tree.push_number(value, decimal);
+            if std::mem::take(&mut self.lexer.padded) {
+                self.tree.note_padding();
+            }
+            return id;
         }
         let whole = |n| Rational::of_integer(n).unwrap_or(Rational::ZERO);
         let upper = self.tree.push_number(whole(value.numerator()), false);
@@ -360,7 +370,6 @@ impl Parser<'_, '_> {
             Token::MinusPlus => self.binary(Op::MinusPlus, prec::SUM),
             Token::Times => self.binary(Op::Multiply, prec::PRODUCT),
             Token::Over => self.binary(Op::Divide, prec::PRODUCT),
-            Token::Colon => self.binary(Op::Ratio, prec::RATIO),
             Token::Union => self.binary(Op::Union, prec::SETS),
             Token::Intersection => self.binary(Op::Intersection, prec::SETS),
             Token::Without => self.binary(Op::Without, prec::SETS),
@@ -378,6 +387,10 @@ impl Parser<'_, '_> {
             Token::Ampersand => Ok(()),
             Token::Close(bracket) => self.close(bracket),
             Token::Bar if self.closes_bar() => self.close(Bracket::Bar),
+            Token::Bar | Token::Colon if self.in_set() => {
+                self.binary(Op::Relation(Relation::Given), prec::GIVEN)
+            }
+            Token::Colon => self.binary(Op::Ratio, prec::RATIO),
             Token::Finish => self.close_matrix(),
             Token::Open(Bracket::Round) if applies => {
                 self.open(Bracket::Round, Kind::Apply);
@@ -394,13 +407,13 @@ impl Parser<'_, '_> {
         let is_number = matches!(token, Token::Number(..));
         if whole && matches!(token, Token::Fraction) {
             self.reduce(prec::MIXED + 1)?;
-            self.stack.push(Item::Mixed);
+            self.stack.push(Item::Mixed { slash: false });
         } else if is_number {
             let fraction = whole && self.lexer.spaced && self.lexer.peek() == b'/';
             let last = self.operands.last().map(|id| self.tree.op(*id));
             if fraction {
                 self.reduce(prec::MIXED + 1)?;
-                self.stack.push(Item::Mixed);
+                self.stack.push(Item::Mixed { slash: true });
             } else if matches!(last, Some(Op::Number(..))) {
                 return Err(ParseError::Malformed);
             } else {
@@ -428,6 +441,15 @@ impl Parser<'_, '_> {
 
     fn binary(&mut self, op: Op, precedence: u8) -> Result<(), ParseError> {
         self.reduce(precedence)?;
+        let is_whole = matches!(self.stack.last(), Some(Item::Mixed { slash: true }));
+        if is_whole
+            && self
+                .operands
+                .last()
+                .is_some_and(|last| self.is_proper_fraction(*last))
+        {
+            self.apply_top()?;
+        }
         self.stack.push(Item::Binary(op, precedence));
         self.expect = true;
         Ok(())
@@ -548,7 +570,8 @@ impl Parser<'_, '_> {
         loop {
             let binds = match self.stack.last() {
                 Some(Item::Binary(_, own)) => *own,
-                Some(Item::Mixed) => prec::MIXED,
+                Some(Item::Mixed { slash: false }) => prec::MIXED,
+                Some(Item::Mixed { slash: true }) => prec::MIXED_SLASH,
                 Some(Item::Negate) => prec::SIGN,
                 Some(Item::Function { .. }) => prec::FUNCTION,
                 Some(Item::Big { .. }) => prec::BIG,
@@ -571,7 +594,7 @@ impl Parser<'_, '_> {
                 let first = self.pop()?;
                 self.tree.push(op, &[first, last])
             }
-            Item::Mixed => {
+            Item::Mixed { .. } => {
                 let first = self.pop()?;
                 let op = if self.is_proper_fraction(last) {
                     Op::Add
@@ -678,6 +701,15 @@ impl Parser<'_, '_> {
             _ => None,
         });
         group.is_some_and(|group| group.open == Bracket::Bar)
+    }
+
+    /// True right inside the braces of a set.
+    fn in_set(&self) -> bool {
+        let group = self.stack.iter().rev().take(8).find_map(|item| match item {
+            Item::Group(group) => Some(group),
+            _ => None,
+        });
+        group.is_some_and(|group| group.open == Bracket::Set)
     }
 
     /// Ends an element of a list; `row`: and the list inside the list.

@@ -7,6 +7,7 @@ use super::tree::{Big, Bracket, Constant, Function, Id, Op, Relation, Tree};
 
 /// How tightly what stands in a place must bind, as the parser has it.
 const ANY: u8 = 0;
+const GIVEN: u8 = 25;
 const RELATION: u8 = 30;
 const SETS: u8 = 40;
 const RATIO: u8 = 50;
@@ -14,6 +15,7 @@ const SUM: u8 = 60;
 const BIG: u8 = 65;
 const PRODUCT: u8 = 70;
 const SIGN: u8 = 72;
+const POWER: u8 = 90;
 const ATOM: u8 = 100;
 
 /// A step of printing.
@@ -68,6 +70,7 @@ fn ends_in_command(out: &str) -> bool {
 fn binds(op: Op) -> u8 {
     match op {
         Op::List(Bracket::None, _) => ANY,
+        Op::Relation(Relation::Given) => GIVEN,
         Op::Relation(_) => RELATION,
         Op::Union | Op::Intersection | Op::Without => SETS,
         Op::Ratio => RATIO,
@@ -75,6 +78,7 @@ fn binds(op: Op) -> u8 {
         Op::Big(_) => BIG,
         Op::Multiply => PRODUCT,
         Op::Negate => SIGN,
+        Op::Power => POWER,
         _ => ATOM,
     }
 }
@@ -109,6 +113,7 @@ fn node(tree: &Tree, id: Id, out: &mut String, steps: &mut Vec<Step>) {
         Op::Union => infix("\\cup ", SETS),
         Op::Intersection => infix("\\cap ", SETS),
         Op::Without => infix("\\setminus ", SETS),
+        Op::Relation(Relation::Given) => infix(relation_text(Relation::Given), GIVEN),
         Op::Relation(relation) => infix(relation_text(relation), RELATION),
         Op::Negate => steps.extend([Step::Text("-"), Step::Node(kid(0), SIGN)]),
         Op::Divide => braces(steps, "\\frac{", &[kid(0), kid(1)]),
@@ -172,7 +177,7 @@ fn list(tree: &Tree, kids: &[Id], steps: &mut Vec<Step>) {
         if at > 0 {
             steps.push(Step::Text(if rows { "; " } else { ", " }));
         }
-        steps.push(Step::Node(*kid, if rows { ANY } else { RELATION }));
+        steps.push(Step::Node(*kid, if rows { ANY } else { GIVEN }));
     }
 }
 
@@ -294,6 +299,7 @@ pub(super) fn relation_text(relation: Relation) -> &'static str {
         Relation::Congruent => "\\equiv ",
         Relation::Arrow => "\\to ",
         Relation::Subset => "\\subset ",
+        Relation::Given => "\\mid ",
     }
 }
 

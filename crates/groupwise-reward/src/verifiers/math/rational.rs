@@ -25,7 +25,7 @@ pub(super) struct Fuel(u64);
 
 impl Fuel {
     /// Fuel of one verdict.
-    pub(super) const VERDICT: u64 = 1_500_000;
+    pub(super) const VERDICT: u64 = 1_200_000;
 
     pub(super) fn new(steps: u64) -> Self {
         Self(steps)

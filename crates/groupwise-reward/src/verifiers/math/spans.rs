@@ -24,6 +24,21 @@ pub(super) fn boxes(text: &str) -> (Vec<Piece>, Option<usize>) {
                 if let Some(command) = command {
                     let rest = &text[at + command.len()..];
                     let blanks = rest.len() - rest.trim_start_matches(' ').len();
+                    let bare = rest[blanks..]
+                        .bytes()
+                        .take_while(u8::is_ascii_alphanumeric)
+                        .count();
+                    if blanks > 0 && bare > 0 && n_boxes == 0 {
+                        // `\boxed 42`.
+                        let from = at + command.len() + blanks;
+                        found.push(Piece {
+                            start: at,
+                            end: from + bare,
+                            content: text[from..from + bare].to_owned(),
+                        });
+                        at = from + bare;
+                        continue;
+                    }
                     if rest.as_bytes().get(blanks) == Some(&b'{') {
                         open.push(Some((at, at + command.len() + blanks + 1)));
                         n_boxes += 1;
@@ -67,78 +82,95 @@ pub(super) fn unclosed_content(text: &str, start: usize) -> &str {
 
 /// Mathematics between marks: `$$..$$`, `\[..\]`, `$..$`, `\(..\)`, ` [ .. ] `, and bare `\frac{1}{2}`.
 pub(super) fn math(text: &str) -> Vec<Piece> {
-    let bytes = text.as_bytes();
+    // What closes what opens; the last three on the same line only.
+    const MARKS: [(&str, &str); 5] = [
+        ("$$", "$$"),
+        ("\\[", "\\]"),
+        ("$", "$"),
+        ("\\(", "\\)"),
+        (" [ ", " ]"),
+    ];
     let mut found = Vec::new();
+    let mut closing = MARKS.map(|(_, close)| Next::new(close));
+    let mut line = Next::new("\n");
     let mut at = 0;
-    // Where no closing mark follows any more, so that no text is searched twice.
-    let mut closed = [true; 4];
-    while at < bytes.len() {
+    while at < text.len() {
         let rest = &text[at..];
-        let mark = match bytes[at] {
-            b'$' if rest.starts_with("$$") => Some(("$$", "$$", 0)),
-            b'$' => Some(("$", "$", 1)),
-            b'\\' if rest.starts_with("\\[") => Some(("\\[", "\\]", 2)),
-            b'\\' if rest.starts_with("\\(") => Some(("\\(", "\\)", 3)),
-            _ => None,
-        };
+        let mark = MARKS.iter().position(|(open, _)| rest.starts_with(open));
         let span = match mark {
-            Some((open, close, kind)) if closed[kind] => {
-                let span = enclosed(rest, open, close, kind == 1 || kind == 3);
-                closed[kind] = span.is_some() || kind == 1 || kind == 3;
-                span
+            Some(kind) => {
+                let from = at + MARKS[kind].0.len();
+                let to = closing[kind].after(text, from);
+                let in_line = kind < 2 || to < line.after(text, at + 1);
+                let end = to.saturating_add(MARKS[kind].1.len());
+                (to < text.len() && in_line && (kind != 4 || stands_alone(text, end)))
+                    .then_some((from, to, end))
             }
-            None if rest.starts_with("\\frac{") => plain_fraction(rest).map(|end| (0, end, end)),
-            None if rest.starts_with(" [ ") => bracketed(rest),
-            _ => None,
+            None if rest.starts_with("\\frac{") => {
+                plain_fraction(rest).map(|length| (at, at + length, at + length))
+            }
+            None => None,
         };
         if let Some((from, to, end)) = span {
-            let content = rest[from..to].trim();
+            let content = text[from..to].trim();
             if !content.is_empty() {
                 found.push(Piece {
                     start: at,
-                    end: at + end,
+                    end,
                     content: content.to_owned(),
                 });
             }
-            at += end;
+            at = end;
             continue;
         }
         // An escaped dollar is money.
-        at += match bytes[at] {
-            b'\\' if rest.starts_with("\\$") => 2,
-            _ => rest.chars().next().map_or(1, char::len_utf8),
+        at += if rest.starts_with("\\$") {
+            2
+        } else {
+            rest.chars().next().map_or(1, char::len_utf8)
         };
     }
     found
 }
 
-/// Content between two marks: its start, its end, and the end of the closing mark.
-fn enclosed(text: &str, open: &str, close: &str, one_line: bool) -> Option<(usize, usize, usize)> {
-    let from = open.len();
-    let bytes = text.as_bytes();
-    let mut at = from;
-    while at < bytes.len() {
-        if one_line && bytes[at] == b'\n' {
-            return None;
-        }
-        if text[at..].starts_with(close) {
-            return Some((from, at, at + close.len()));
-        }
-        let escaped = bytes[at] == b'\\' && close.starts_with('$');
-        let step = text[at..].chars().next().map_or(1, char::len_utf8);
-        let next = text[at + step..].chars().next().map_or(0, char::len_utf8);
-        at += if escaped { step + next } else { step };
-    }
-    None
+/// Nothing that goes on with a word stands here.
+fn stands_alone(text: &str, at: usize) -> bool {
+    let follows = text.get(at..).and_then(|rest| rest.chars().next());
+    follows.is_none_or(|c| c.is_whitespace() || c == '.' || c == ',')
 }
 
-/// ` [ .. ] ` on one line, as a text has it that lost its backslashes.
-fn bracketed(text: &str) -> Option<(usize, usize, usize)> {
-    let line = text.lines().next().unwrap_or("");
-    let end = line.find(" ]").filter(|end| *end >= 3)?;
-    let follows = line[end + 2..].chars().next();
-    let alone = follows.is_none_or(|c| c.is_whitespace() || c == '.' || c == ',');
-    alone.then_some((3, end, end + 2))
+/// The next place of a mark, looked for once between two finds.
+struct Next {
+    mark: &'static str,
+    found: Option<usize>,
+}
+
+impl Next {
+    fn new(mark: &'static str) -> Self {
+        Self { mark, found: None }
+    }
+
+    /// First place of the mark at or after `from` (which only grows); the end of the text if there is none.
+    fn after(&mut self, text: &str, from: usize) -> usize {
+        if let Some(found) = self.found
+            && found >= from
+        {
+            return found;
+        }
+        let mut at = from.min(text.len());
+        let found = loop {
+            match text[at..].find(self.mark) {
+                None => break text.len(),
+                // `\$` closes nothing.
+                Some(step) if self.mark.starts_with('$') && text[..at + step].ends_with('\\') => {
+                    at += step + 1
+                }
+                Some(step) => break at + step,
+            }
+        };
+        self.found = Some(found);
+        found
+    }
 }
 
 /// `\frac{12}{-3}`: its length.
@@ -239,17 +271,17 @@ pub(super) fn is_noun_gap(gap: &str) -> bool {
 
 /// A plain number that starts the text: its length and how it is written as mathematics.
 pub(super) fn number_at(text: &str) -> Option<(usize, String)> {
-    let start = text.trim_start_matches(['$', '€', '£', '¥']);
+    let start = text.strip_prefix(['$', '€', '£', '¥']).unwrap_or(text);
     let mut at = text.len() - start.len();
     let mut content = String::new();
-    let after = text[at..].trim_start_matches(' ');
+    let after = text[at..].strip_prefix(' ').unwrap_or(&text[at..]);
     if at > 0 && after.starts_with(|c: char| c.is_ascii_digit()) {
         at = text.len() - after.len();
     }
     if let Some(rest) = text[at..].strip_prefix(['-', '\u{2212}']) {
         content.push('-');
         at = text.len() - rest.len();
-        at += rest.len() - rest.trim_start_matches(['$', '€', '£']).len();
+        at += rest.len() - rest.strip_prefix(['$', '€', '£']).unwrap_or(rest).len();
     }
     let rest = &text[at..];
     let leads = rest.starts_with(|c: char| c.is_ascii_digit());
@@ -297,7 +329,8 @@ fn numeral(text: &str) -> (String, usize) {
 }
 
 fn percent(text: &str) -> (bool, usize) {
-    let trimmed = text.trim_start_matches([' ', '\\']);
+    let trimmed = text.strip_prefix(' ').unwrap_or(text);
+    let trimmed = trimmed.strip_prefix('\\').unwrap_or(trimmed);
     let skipped = text.len() - trimmed.len();
     for word in ["%", "percentage", "percent", "pct"] {
         if trimmed.starts_with(word) {

@@ -32,6 +32,7 @@ pub(super) fn canonical(word: &str) -> Option<&'static str> {
         "kph" | "km/h" => "km/h",
         "a.m" | "am" | "AM" => "am",
         "p.m" | "pm" | "PM" => "pm",
+        "degree" | "degrees" => "deg",
         "radian" | "radians" | "rad" => "rad",
         _ => return None,
     })

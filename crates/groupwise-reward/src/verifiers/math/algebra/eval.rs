@@ -49,6 +49,7 @@ impl Algebra {
 
     fn evaluate_marked(&mut self, tree: &Tree, root: Id, setting: &Setting) -> Made {
         let first = tree.node(root).first;
+        self.fuel.take(20 + tree.size(root) as u64 / 4)?;
         let skipped = bodies(tree, root);
         let mut skipped = skipped.iter().peekable();
         let mut values: Vec<Option<Fraction>> = Vec::new();

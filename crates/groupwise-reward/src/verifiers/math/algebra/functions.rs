@@ -30,6 +30,9 @@ impl Algebra {
                     .get(1)
                     .cloned()
                     .unwrap_or_else(|| Fraction::number(Rational::integer(10)));
+                if let Some(power) = power_of(x, &base)? {
+                    return Ok(Fraction::number(power));
+                }
                 let (upper, lower) = (self.ln(x)?, self.ln(&base)?);
                 self.div(upper, lower)
             }
@@ -248,4 +251,19 @@ impl Algebra {
         };
         found.map(Fraction::number).ok_or(Stop::Limit)
     }
+}
+
+/// The exponent k with `x = base^k`, if both are products of powers without coefficient.
+fn power_of(x: &Fraction, base: &Fraction) -> Result<Option<Rational>, Stop> {
+    let (Some((m, c)), Some((n, d))) = (x.as_term(), base.as_term()) else {
+        return Ok(None);
+    };
+    let (Some((atom, e)), Some((first, f))) = (m.0.first(), n.0.first()) else {
+        return Ok(None);
+    };
+    if !c.is_one() || !d.is_one() || atom != first || f.n == 0 {
+        return Ok(None);
+    }
+    let k = e.mul(Exponent::new(f.d.into(), f.n.into())?)?;
+    Ok((n.pow(k)? == *m).then(|| k.rational()))
 }

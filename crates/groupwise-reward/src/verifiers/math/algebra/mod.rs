@@ -89,7 +89,7 @@ impl Algebra {
 
     /// Index of an atom; equal atoms have one index.
     fn intern(&mut self, atom: Atom) -> Result<AtomId, Stop> {
-        self.fuel.take(1 + self.atoms.len() as u64 / 16)?;
+        self.fuel.take(2 + self.atoms.len() as u64 / 2)?;
         if let Some(at) = self.atoms.iter().position(|known| *known == atom) {
             return Ok(at as AtomId);
         }
@@ -206,15 +206,30 @@ impl Algebra {
         if Self::is_infinite(a) || Self::is_infinite(b) {
             return Err(Stop::Undefined);
         }
-        let upper = self.product(&a.upper, &b.upper)?;
         if a.lower.is_one() && b.lower.is_one() {
-            return Ok(upper);
+            return self.product(&a.upper, &b.upper);
         }
-        if a.upper == b.lower && b.upper == a.lower {
-            return Ok(Fraction::number(Rational::ONE));
+        for (x, y) in [(a, b), (b, a)] {
+            if let Some(factor) = self.cancelled(&x.lower, &y.upper)? {
+                let upper = x.upper.scaled(&factor, &mut self.fuel)?;
+                return self.quotient(upper, y.lower.clone());
+            }
         }
+        let upper = self.product(&a.upper, &b.upper)?;
         let lower = self.product(&a.lower, &b.lower)?;
         self.div(upper, lower)
+    }
+
+    /// The factor r with `upper = r lower`, for two sums of several terms.
+    fn cancelled(&mut self, lower: &Poly, upper: &Poly) -> Result<Option<Rational>, Stop> {
+        if lower.0.len() < 2 || lower.0.len() != upper.0.len() {
+            return Ok(None);
+        }
+        let (Some((_, c)), Some((_, d))) = (lower.0.first(), upper.0.first()) else {
+            return Ok(None);
+        };
+        let factor = d.div(c, &mut self.fuel)?;
+        Ok((lower.scaled(&factor, &mut self.fuel)? == *upper).then_some(factor))
     }
 
     pub(super) fn div(&mut self, a: Fraction, b: Fraction) -> Made {
@@ -251,8 +266,8 @@ impl Algebra {
                 Ok(Fraction::of(upper))
             };
         }
-        if upper == lower {
-            return Ok(Fraction::number(Rational::ONE));
+        if let Some(factor) = self.cancelled(&lower, &upper)? {
+            return Ok(Fraction::number(factor));
         }
         match lower.0.as_slice() {
             [] => Err(Stop::Undefined),
