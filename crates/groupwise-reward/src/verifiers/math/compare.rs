@@ -277,18 +277,21 @@ impl Comparison<'_> {
             return None;
         }
         let (a, b) = (a.unwrap_or_default(), b.unwrap_or_default());
-        let clock = |parts: &[Rational]| match parts {
-            [hour, rest @ ..] => {
-                let minutes = |m: &Rational| m.to_i64().is_some_and(|m| (10..60).contains(&m) || m == 0);
+        let clock = |parts: &[(Rational, bool)]| match parts {
+            [(hour, _), rest @ ..] => {
+                let minutes = |(m, padded): &(Rational, bool)| {
+                    *padded || m.to_i64().is_some_and(|m| (10..60).contains(&m))
+                };
                 hour.to_i64().is_some_and(|h| (0..=24).contains(&h)) && rest.iter().all(minutes)
             }
             [] => false,
         };
-        (a.len() > 2 || b.len() > 2 || clock(&a) || clock(&b)).then(|| a == b)
+        let padded = b.iter().skip(1).any(|(_, padded)| *padded);
+        (a.len() > 2 || b.len() > 2 || clock(&a) || padded || a.is_empty() && clock(&b)).then(|| a == b)
     }
 
-    /// Parts of a ratio of plain numbers.
-    fn ratio_parts(&self, id: Id) -> Option<Vec<Rational>> {
+    /// Parts of a ratio of plain numbers, and whether each is written with a zero in front.
+    fn ratio_parts(&self, id: Id) -> Option<Vec<(Rational, bool)>> {
         let (erased, _) = form::units(self.tree, id);
         let mut at = id;
         while self.tree.op(at) == Op::Multiply && erased.contains(&self.tree.kid(at, 1)) {
@@ -314,9 +317,9 @@ impl Comparison<'_> {
         Some(parts)
     }
 
-    fn plain_number(&self, id: Id) -> Option<Rational> {
+    fn plain_number(&self, id: Id) -> Option<(Rational, bool)> {
         match self.tree.op(id) {
-            Op::Number(n, _) => Some(self.tree.number(n).clone()),
+            Op::Number(n, _) => Some((self.tree.number(n).clone(), self.tree.is_padded(n))),
             _ => None,
         }
     }

@@ -41,13 +41,13 @@ pub(super) fn judge<'a>(
         fuel: Fuel::new(Fuel::VERDICT),
     };
     let reference = match reader.read(&gold, Reading::default()) {
-        Ok((id, _)) => id,
+        Ok(read) => read,
         Err(error) => return Verdict::unscorable(format!("the reference {}", complaint(error))),
     };
     let mut reason = "no answer";
     for answer in std::iter::once(first).chain(answers) {
         let read = if answer == gold {
-            Ok((reference, Finding::default()))
+            Ok(reference)
         } else {
             reader.read(&answer, Reading::default())
         };
@@ -70,7 +70,7 @@ pub(super) fn judge<'a>(
             continue;
         }
         let sides = Sides {
-            reference,
+            reference: reference.0,
             id,
             finding,
         };

@@ -23,6 +23,8 @@ pub(super) struct Lexer<'t> {
     words: &'t str,
     /// The last token was text, or a blank stood before this one.
     pub(super) spaced: bool,
+    /// The last number starts with a zero that says nothing.
+    pub(super) padded: bool,
 }
 
 impl<'t> Lexer<'t> {
@@ -32,6 +34,7 @@ impl<'t> Lexer<'t> {
             at: 0,
             words: "",
             spaced: false,
+            padded: false,
         }
     }
 
@@ -120,6 +123,7 @@ impl<'t> Lexer<'t> {
             return Ok(Token::Number(Rational::parse_decimal(&rest[..1], fuel)?, false));
         }
         let found = tokens::scan_number(rest, place.open);
+        self.padded = found.digits.len() > 1 && rest.starts_with('0') && !found.decimal;
         self.at += found.length;
         let mut value = Rational::parse_decimal(&found.digits, fuel)?;
         let places = found.digits.split_once('.').map_or(0, |(_, part)| part.len());

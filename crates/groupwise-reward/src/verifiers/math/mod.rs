@@ -84,10 +84,11 @@ pub fn verify(gold: &str, response: &str, config: &MathConfig) -> Verdict {
 /// assert_eq!(math::compare(r"\frac{", "1", &config).score, None);
 /// ```
 pub fn compare(gold: &str, answer: &str, config: &MathConfig) -> Verdict {
-    if extract::has_marks(answer) {
-        let candidates = extract::extract_reference(answer, config);
+    let marked = extract::has_marks(answer).then(|| extract::extract_reference(answer, config));
+    if let Some(candidates) = marked.filter(|candidates| !candidates.is_empty()) {
         return judge_texts(gold, &candidates, config, false);
     }
+    // Marks around nothing are no reason to leave the text unread: the reference is not.
     judge::judge(&reference(gold, config), [answer], config, false)
 }
 
@@ -229,3 +230,7 @@ impl Verifier for Math {
         Score::from(&verify(&task.reference, trajectory.answer(), &self.0))
     }
 }
+
+#[cfg(test)]
+#[path = "math_tests.rs"]
+mod tests;

@@ -298,7 +298,11 @@ impl Parser<'_, '_> {
     /// A number; what is neither whole nor written as a decimal (`0.\overline{3}`, `5e-1`) is a fraction.
     fn push_number(&mut self, value: Rational, decimal: bool) -> Id {
         if decimal || value.is_integer() {
-            return self.tree.push_number(value, decimal);
+            let id = self.tree.push_number(value, decimal);
+            if std::mem::take(&mut self.lexer.padded) {
+                self.tree.note_padding();
+            }
+            return id;
         }
         let whole = |n| Rational::of_integer(n).unwrap_or(Rational::ZERO);
         let upper = self.tree.push_number(whole(value.numerator()), false);

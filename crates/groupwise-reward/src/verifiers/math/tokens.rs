@@ -565,7 +565,7 @@ pub(super) fn is_math_inside(content: &str) -> bool {
     let letters = content.bytes().filter(u8::is_ascii_alphabetic).count();
     let digits = content.bytes().any(|b| b.is_ascii_digit());
     let math = content.contains(['\\', '^', '=', '$']);
-    let plain = !content.is_empty() && content.is_ascii();
+    let plain = !content.is_empty();
     plain
         && ((letters == 0 && digits)
             || math
@@ -602,18 +602,17 @@ pub(super) fn split_text<'t>(text: &'t str, fuel: &mut Fuel) -> Result<(Option<T
     let (word, rest) = text.split_at(end);
     let rest = rest.strip_prefix(' ').unwrap_or(rest);
     let word = word.trim().trim_end_matches(['.', '!']).trim();
-    let bare = word
-        .strip_prefix('(')
-        .and_then(|w| w.strip_suffix(')'))
-        .unwrap_or(word);
-    Ok((
-        match bare {
-            "" => None,
-            "percent" | "pct" | "%" => Some(Token::Percent),
-            "degrees" | "degree" => Some(Token::Degree),
-            bare if bare.len() == 1 && bare.is_ascii() => Some(Token::Word(bare)),
-            bare => Some(Token::Word(bare)),
-        },
-        rest,
-    ))
+    let mut bare = word;
+    while let Some(inner) = bare.strip_prefix('(').and_then(|inner| inner.strip_suffix(')')) {
+        bare = inner.trim().trim_end_matches(['.', '!']).trim();
+    }
+    let token = match bare {
+        "" => None,
+        "percent" | "pct" | "%" => Some(Token::Percent),
+        "degrees" | "degree" => Some(Token::Degree),
+        "e" | "i" => Some(letter(bare)),
+        bare if is_math_inside(bare) => Some(Token::Unknown),
+        bare => Some(Token::Word(bare)),
+    };
+    Ok((token, rest))
 }
