@@ -205,11 +205,11 @@ impl<'t> Lexer<'t> {
     /// A command; `None` if it is one that says nothing.
     fn command(&mut self, place: Place, fuel: &mut Fuel) -> Result<Option<Token<'t>>, Stop> {
         let rest = &self.rest()[1..];
-        if rest.starts_with('\\') {
+        if let Some(after) = rest.strip_prefix('\\') {
             // Twice escaped: `\\frac`.  In a matrix it ends a row.
-            let escaped = rest[1..].starts_with(|c: char| c.is_ascii_alphabetic() || "{}%$!,;".contains(c));
+            let escaped = after.starts_with(|c: char| c.is_ascii_alphabetic() || "{}%$!,;".contains(c));
             if place.rows || !escaped {
-                self.at += 2 + tokens::row_gap(&rest[1..]);
+                self.at += 2 + tokens::row_gap(after);
                 return Ok(Some(Token::Row));
             }
             self.at += 1;
@@ -267,7 +267,10 @@ impl<'t> Lexer<'t> {
     fn open_text(&mut self, fuel: &mut Fuel) -> Result<(), Stop> {
         let before = self.at;
         let content = self.argument(fuel)?;
-        let inner = content.trim().trim_end_matches(['.', '!']).trim_end();
+        let inner = content
+            .trim_matches(|c: char| c.is_whitespace() || c == '~')
+            .trim_end_matches(['.', '!'])
+            .trim_end();
         if tokens::is_math_inside(inner) {
             // Its braces make a group: read on inside them.
             self.at = before;
