@@ -59,7 +59,8 @@ proptest! {
         if open {
             prop_assert_eq!(found, None);
         } else {
-            prop_assert_eq!(found, Some(format!("{program}\n")).as_deref());
+            let written = program.clone() + "\n";
+            prop_assert_eq!(found, Some(written.as_str()));
         }
         prop_assert_eq!(ProgramPart::Whole.of(&response), Some(response.as_str()));
     }

@@ -23,6 +23,8 @@ pub(super) struct Lexer<'t> {
     words: &'t str,
     /// The last token was text, or a blank stood before this one.
     pub(super) spaced: bool,
+    /// The last number starts with a zero that says nothing.
+    pub(super) padded: bool,
 }
 
 impl<'t> Lexer<'t> {
@@ -32,6 +34,7 @@ impl<'t> Lexer<'t> {
             at: 0,
             words: "",
             spaced: false,
+            padded: false,
         }
     }
 
@@ -120,6 +123,7 @@ impl<'t> Lexer<'t> {
             return Ok(Token::Number(Rational::parse_decimal(&rest[..1], fuel)?, false));
         }
         let found = tokens::scan_number(rest, place.open);
+        self.padded = found.digits.len() > 1 && rest.starts_with('0') && !found.decimal;
         self.at += found.length;
         let mut value = Rational::parse_decimal(&found.digits, fuel)?;
         let places = found.digits.split_once('.').map_or(0, |(_, part)| part.len());
@@ -201,11 +205,11 @@ impl<'t> Lexer<'t> {
     /// A command; `None` if it is one that says nothing.
     fn command(&mut self, place: Place, fuel: &mut Fuel) -> Result<Option<Token<'t>>, Stop> {
         let rest = &self.rest()[1..];
-        if rest.starts_with('\\') {
+        if let Some(after) = rest.strip_prefix('\\') {
             // Twice escaped: `\\frac`.  In a matrix it ends a row.
-            let escaped = rest[1..].starts_with(|c: char| c.is_ascii_alphabetic() || "{}%$!,;".contains(c));
+            let escaped = after.starts_with(|c: char| c.is_ascii_alphabetic() || "{}%$!,;".contains(c));
             if place.rows || !escaped {
-                self.at += 2 + tokens::row_gap(&rest[1..]);
+                self.at += 2 + tokens::row_gap(after);
                 return Ok(Some(Token::Row));
             }
             self.at += 1;
@@ -263,7 +267,10 @@ impl<'t> Lexer<'t> {
     fn open_text(&mut self, fuel: &mut Fuel) -> Result<(), Stop> {
         let before = self.at;
         let content = self.argument(fuel)?;
-        let inner = content.trim().trim_end_matches(['.', '!']).trim_end();
+        let inner = content
+            .trim_matches(|c: char| c.is_whitespace() || c == '~')
+            .trim_end_matches(['.', '!'])
+            .trim_end();
         if tokens::is_math_inside(inner) {
             // Its braces make a group: read on inside them.
             self.at = before;

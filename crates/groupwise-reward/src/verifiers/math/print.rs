@@ -15,6 +15,7 @@ const SUM: u8 = 60;
 const BIG: u8 = 65;
 const PRODUCT: u8 = 70;
 const SIGN: u8 = 72;
+const POWER: u8 = 90;
 const ATOM: u8 = 100;
 
 /// A step of printing.
@@ -77,6 +78,7 @@ fn binds(op: Op) -> u8 {
         Op::Big(_) => BIG,
         Op::Multiply => PRODUCT,
         Op::Negate => SIGN,
+        Op::Power => POWER,
         _ => ATOM,
     }
 }

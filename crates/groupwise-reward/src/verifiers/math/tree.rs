@@ -191,6 +191,8 @@ pub struct Tree {
     kids: Vec<Id>,
     names: Vec<String>,
     numbers: Vec<Rational>,
+    /// Numbers written with a zero in front: the minutes of `1:05`.
+    padded: Vec<usize>,
     root: Id,
 }
 
@@ -243,6 +245,15 @@ impl Tree {
     pub(super) fn push_number(&mut self, value: Rational, decimal: bool) -> Id {
         self.numbers.push(value);
         self.push(Op::Number(self.numbers.len() - 1, decimal), &[])
+    }
+
+    /// Notes that the number pushed last is written with a zero in front.
+    pub(super) fn note_padding(&mut self) {
+        self.padded.extend(self.numbers.len().checked_sub(1));
+    }
+
+    pub(super) fn is_padded(&self, index: usize) -> bool {
+        self.padded.binary_search(&index).is_ok()
     }
 
     pub(super) fn push_name(&mut self, name: &str, fuel: &mut Fuel) -> Result<Id, Stop> {
