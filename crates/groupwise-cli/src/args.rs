@@ -25,6 +25,15 @@ pub(crate) enum Command {
 
 Finished cells are kept and never run again; a killed or interrupted command goes on where it stopped.")]
     Ablate(AblateArgs),
+    /// Run the recipes of papers, judge their claims, store the results
+    #[command(after_help = "Examples:
+  groupwise reproduce                                      every recipe of benchmarks/papers
+  groupwise reproduce vade knapsack-rl --jobs 2
+  groupwise reproduce vade --dry-run                       show the grid, run nothing
+
+A result goes to benchmarks/papers/results/<slug>.json and belongs to the recipe as it stands in the file: with --set
+or --seeds the verdicts are printed and nothing is stored.  `cargo xtask papers` makes docs/papers.md of the results.")]
+    Reproduce(ReproduceArgs),
     /// Carry out one run of a recipe
     #[command(after_help = "Examples:
   groupwise train benchmarks/ablations/quickstart.toml --arm vade --seed 1
@@ -87,6 +96,25 @@ pub(crate) struct AblateArgs {
     /// Recipe file with arms
     #[arg(default_value = "benchmarks/ablations/quickstart.toml")]
     pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) grid: GridArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReproduceArgs {
+    /// Papers by the name of their recipe; default: all
+    #[arg(value_name = "SLUG")]
+    pub(crate) slugs: Vec<String>,
+    /// Folder of the recipes
+    #[arg(long, value_name = "DIR", default_value = "benchmarks/papers")]
+    pub(crate) papers: PathBuf,
+    #[command(flatten)]
+    pub(crate) grid: GridArgs,
+}
+
+/// How a grid of arms and seeds is run.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct GridArgs {
     #[command(flatten)]
     pub(crate) recipe: RecipeArgs,
     /// Seeds: a list `0,3,5` or a range `0..10`; default: those of the file

@@ -11,6 +11,7 @@ mod interrupt;
 mod progress;
 mod protocol;
 mod report;
+mod reproduce;
 mod score;
 mod train;
 mod verify;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let result = match args.command {
         Command::Ablate(args) => ablate::run(&args),
+        Command::Reproduce(args) => reproduce::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Score(args) => score::run(&args),

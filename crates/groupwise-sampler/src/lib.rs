@@ -14,8 +14,8 @@
 //! group are), [`apportion`] (splitting whole rollouts), [`stages`] (which families of tasks a curriculum trains on
 //! now), [`length_stages`] (stages by how long a task is) and [`task_filter`] (which tasks are worth training on); for
 //! hints [`item_response`], [`hint_length`] and [`hint_prefix`] (how much of a solution to show); for groups in which
-//! every member failed [`hint_tiers`], [`group_repair`] and [`replay`] (hints, and past successes); and [`rule_library`]
-//! (written rules that learn in place of weights).
+//! every member failed [`hint_tiers`], [`group_repair`] and [`replay`] (hints, and past successes); and
+//! [`rule_library`] (written rules that learn in place of weights).
 //!
 //! Randomness comes from keys only, and every stateful part saves and loads all it remembers: a resumed run
 //! chooses what an uninterrupted one would have chosen, bit for bit.

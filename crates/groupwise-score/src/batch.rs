@@ -66,6 +66,7 @@ pub(crate) struct Batch {
     pub(crate) groups: Offsets,
     pub(crate) rewards: Column<Option<f64>>,
     pub(crate) greedy: Column<f64>,
+    pub(crate) off_policy: Column<bool>,
     pub(crate) steps: Column<usize>,
     pub(crate) step_rewards: Column<f64>,
     pub(crate) anchors: Column<String>,
@@ -91,6 +92,7 @@ impl Default for Batch {
             groups: Offsets::default(),
             rewards: Column::new("rewards"),
             greedy: Column::new("greedy_reward"),
+            off_policy: Column::new("off_policy"),
             steps: Column::new("steps"),
             step_rewards: Column::new("steps.rewards"),
             anchors: Column::new("steps.anchors"),
@@ -138,6 +140,8 @@ impl Batch {
             .push(id.unwrap_or_else(|| Id::Number(i64::try_from(number).unwrap_or(i64::MAX))));
         self.rewards.push(&at, line.rewards)?;
         self.greedy.push(&at, line.greedy_reward.map(|r| vec![r]))?;
+        let off_policy = line.off_policy.map(|flags| flags.iter().map(|f| f.0).collect());
+        self.off_policy.push(&at, off_policy)?;
         if let Some(given) = &shape.step_tokens {
             let first = self.tokens.get().map_or(0, |t| t.iter().sum());
             self.step_tokens.push(&at, Some(consecutive(first, given)))?;
@@ -236,6 +240,7 @@ impl Batch {
         let has_tokens = self.tokens.get().is_some();
         use_it(&RewardBatch {
             greedy_rewards: self.greedy.get(),
+            off_policy: self.off_policy.get(),
             steps: steps.as_ref().map(Offsets::spans),
             step_rewards: self.step_rewards.get(),
             anchors: self.anchors.get(),

@@ -23,6 +23,8 @@ pub struct Line<'a> {
     pub rewards: Option<Vec<Option<f64>>>,
     /// Reward of one greedy rollout of the prompt.
     pub greedy_reward: Option<f64>,
+    /// 1 for each trajectory that the policy did not sample: a reference solution in its group.
+    pub off_policy: Option<Vec<Flag>>,
     /// Environment steps.
     #[serde(deserialize_with = "object")]
     pub steps: Option<Steps>,

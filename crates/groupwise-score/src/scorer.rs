@@ -86,7 +86,6 @@ impl Scorer {
             for (need, what) in [
                 (Needs::TRAJECTORIES, "the answers themselves"),
                 (Needs::TASKS, "the tasks"),
-                (Needs::OFF_POLICY, "which answers were not sampled"),
             ] {
                 if needs.contains(need) {
                     return Err(ScoreError::Options(format!(
@@ -217,6 +216,7 @@ fn first_missing(batch: &Batch, needs: Needs) -> Option<&'static str> {
             "greedy_reward",
             batch.greedy.get().is_some(),
         ),
+        (Needs::OFF_POLICY, "off_policy", batch.off_policy.get().is_some()),
         (
             Needs::PROCESS_REWARDS,
             "judged_steps",
@@ -453,6 +453,7 @@ mod tests {
             (Needs::ENTROPY, "tokens.entropy"),
             (Needs::VALUES, "tokens.values"),
             (Needs::GREEDY_REWARDS, "greedy_reward"),
+            (Needs::OFF_POLICY, "off_policy"),
             (Needs::PROCESS_REWARDS, "judged_steps"),
             (Needs::SEGMENTS, "judged_steps"),
         ];
@@ -460,7 +461,7 @@ mod tests {
             assert_eq!(bare(need), Some(field));
         }
         assert_eq!(bare(Needs::empty()), None);
-        let text = br#"{"rewards": [1], "greedy_reward": 1, "steps": {"rewards": [[1]], "anchors": [["a"]]},
+        let text = br#"{"rewards": [1], "greedy_reward": 1, "off_policy": [0], "steps": {"rewards": [[1]], "anchors": [["a"]]},
             "judged_steps": {"ends": [[0]], "rewards": [[1]]},
             "tokens": {"logp_old": [[-1]], "logp_ref": [[-1]], "entropy": [[1]], "values": [[1]]}}"#;
         batch.push(crate::line::Line::parse(text, 1).unwrap(), 1).unwrap();

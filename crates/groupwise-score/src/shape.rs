@@ -156,7 +156,12 @@ fn count(line: &Line<'_>) -> Result<usize, String> {
         .chain(per_step(line))
         .map(|(key, rows)| (key, rows.len()));
     let rewards = line.rewards.iter().map(|r| ("rewards", r.len()));
-    let mut all = rewards.chain(per_trajectory).chain(rows).chain(judged);
+    let off_policy = line.off_policy.iter().map(|o| ("off_policy", o.len()));
+    let mut all = rewards
+        .chain(off_policy)
+        .chain(per_trajectory)
+        .chain(rows)
+        .chain(judged);
     let Some((first, n)) = all.next() else {
         return Err("holds neither `rewards` nor `tokens`".to_owned());
     };

@@ -203,6 +203,7 @@ const STAGES: &[(&str, Kind, &str)] = &[
     ("format", Kind::Plain, "cargo fmt --all --check"),
     (TIDY, Kind::Plain, "cargo xtask tidy"),
     (GOLDEN, Kind::Plain, "cargo xtask conform --allow-missing"),
+    ("papers", Kind::Plain, "cargo xtask papers --check"),
     (
         "clippy",
         Kind::Plain,

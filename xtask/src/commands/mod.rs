@@ -16,6 +16,9 @@ pub(crate) enum Command {
     /// Expand a grid of recipes, run the missing cells, write the report.
     #[command(disable_help_flag = true)]
     Ablate(forward::Args),
+    /// Run the recipes of papers, judge their claims, store the results.
+    #[command(disable_help_flag = true)]
+    Reproduce(forward::Args),
     /// One training run.
     #[command(disable_help_flag = true)]
     Train(forward::Args),
@@ -37,7 +40,7 @@ pub(crate) enum Command {
     Tidy(tidy::Args),
     /// All that CI checks, cheapest first.
     Ci(ci::Args),
-    /// Regenerate the table of papers in docs/papers.md.
+    /// Regenerate docs/papers.md from the recipes of papers and their results.
     Papers(papers::Args),
     /// Regenerate the list of methods in docs/methods.md.
     Methods(methods::Args),
@@ -50,6 +53,7 @@ impl Command {
     pub(crate) fn run(self) -> Outcome {
         match self {
             Self::Ablate(args) => forward::run("ablate", args),
+            Self::Reproduce(args) => forward::run("reproduce", args),
             Self::Train(args) => forward::run("train", args),
             Self::Report(args) => forward::run("report", args),
             Self::Explain(args) => forward::run("explain", args),

@@ -133,8 +133,8 @@ pub trait World: std::fmt::Debug + Send + Sync {
         self.train_tasks(key)
     }
 
-    /// Exact probability of success under a policy given as observation text -> action probabilities, where the
-    /// world has a closed form.
+    /// Exact expected result of a task, in [0, 1], under a policy given as observation text -> action probabilities,
+    /// where the world has a closed form: the probability of success, or the mean of a graded result.
     fn exact_success(&self, task: &Task, policy: &dyn Fn(&str) -> Option<Vec<f64>>) -> Option<f64> {
         let _ = (task, policy);
         None

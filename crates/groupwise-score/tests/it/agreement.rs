@@ -60,7 +60,7 @@ fn text(groups: &Groups) -> String {
         let ends: Vec<Vec<usize>> = members.iter().map(|m| vec![m.mask.len() - 1]).collect();
         let anchors: Vec<Vec<&str>> = members.iter().map(|_| vec!["here"]).collect();
         json!({
-            "rewards": rewards, "greedy_reward": greedy,
+            "rewards": rewards, "greedy_reward": greedy, "off_policy": injected(members),
             "steps": {"rewards": ones, "anchors": anchors, "n_tokens": whole},
             "judged_steps": {"ends": ends, "rewards": ones},
             "tokens": {"logp_old": column(0), "logp_ref": column(1), "entropy": column(2), "values": column(3), "mask": masks},
@@ -68,6 +68,11 @@ fn text(groups: &Groups) -> String {
         .to_string()
     };
     groups.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The last member of a group counts as one that was not sampled.
+fn injected(members: &[Member]) -> Vec<bool> {
+    (1..=members.len()).map(|i| i == members.len()).collect()
 }
 
 /// The estimator on slices; per trajectory a row of one number or of one per token.
@@ -99,7 +104,9 @@ fn directly(estimator: &dyn AdvantageEstimator, groups: &Groups) -> Option<Vec<f
             reward: m.reward.unwrap_or(0.5),
         })
         .collect();
+    let off_policy: Vec<bool> = groups.iter().flat_map(|g| injected(&g.1)).collect();
     let batch = RewardBatch {
+        off_policy: Some(&off_policy),
         greedy_rewards: Some(&greedy),
         steps: Some(steps.spans()),
         step_rewards: Some(&step_rewards),

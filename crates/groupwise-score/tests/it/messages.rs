@@ -33,6 +33,7 @@ fn an_input_that_is_missing_is_named_as_it_stands_on_a_line() {
         ("reinforce-plus-plus", "tokens"),
         ("grpo-process", "tokens"),
         ("gae", "tokens"),
+        ("grao", "off_policy"),
     ] {
         assert_eq!(
             lacks(Some(part), None, bare),
