@@ -17,12 +17,17 @@ fn folder() -> Option<PathBuf> {
 
 /// Rows of a file; empty, with a note, if the folder is not there.
 fn rows(path: &str) -> Vec<Value> {
-    let Some(file) = folder().map(|folder| folder.join(path)).filter(|file| file.is_file()) else {
+    let Some(file) = folder()
+        .map(|folder| folder.join(path))
+        .filter(|file| file.is_file())
+    else {
         println!("{path}: no shared folder, nothing to check");
         return Vec::new();
     };
     let text = std::fs::read_to_string(file).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 /// The response of a row, written out if the row says how to build it.
@@ -33,20 +38,32 @@ fn response(row: &Value) -> String {
         let part = |key: &str| text(&row["build"][key]);
         return part("head").repeat(times) + &part("core") + &part("tail").repeat(times);
     }
-    text(row.get("answer").or_else(|| row.get("response")).unwrap_or(&Value::Null))
+    text(
+        row.get("answer")
+            .or_else(|| row.get("response"))
+            .unwrap_or(&Value::Null),
+    )
 }
 
 fn config(row: &Value) -> MathConfig {
     let opts = &row["opts"];
     MathConfig {
         decimals: opts["decimals"].as_u64().unwrap_or(6) as u32,
-        variables: if opts["strict"] == false { Variables::ByPosition } else { Variables::Named },
+        variables: if opts["strict"] == false {
+            Variables::ByPosition
+        } else {
+            Variables::Named
+        },
         relation_for_set: if opts["set_vs_relation"] == true {
             RelationForSet::Accepted
         } else {
             RelationForSet::Refused
         },
-        boxes: if opts["boxed_first"] == false { BoxPriority::Shared } else { BoxPriority::First },
+        boxes: if opts["boxed_first"] == false {
+            BoxPriority::Shared
+        } else {
+            BoxPriority::First
+        },
         ..MathConfig::flexible()
     }
 }
@@ -63,12 +80,20 @@ fn failures(path: &str, whole_responses: bool) -> Vec<String> {
     };
     let core = rows(path).into_iter().filter(|row| row["tier"] == "core");
     let wrong = core.filter(|row| judge(row).is_correct() != row["expected"].as_bool().unwrap());
-    wrong.map(|row| format!("{} {:?}", row["id"], judge(&row).reason)).collect()
+    wrong
+        .map(|row| format!("{} {:?}", row["id"], judge(&row).reason))
+        .collect()
 }
 
 #[test]
 fn core_rows_of_bare_pairs() {
-    for family in ["math_own", "math_rewrites", "math_reported", "math_other", "math_hostile"] {
+    for family in [
+        "math_own",
+        "math_rewrites",
+        "math_reported",
+        "math_other",
+        "math_hostile",
+    ] {
         let found = failures(&format!("verifiers/{family}_examples.jsonl"), false);
         assert!(found.is_empty(), "{family}: {found:#?}");
     }
@@ -86,9 +111,17 @@ fn core_rows_of_texts() {
 fn markers_of_gsm8k() {
     for row in rows("verifiers/gsm8k_extract_examples.jsonl") {
         let text = row["response"].as_str().unwrap();
-        for (key, method) in [("strict", Gsm8kMethod::Strict), ("flexible", Gsm8kMethod::Flexible)] {
+        for (key, method) in [
+            ("strict", Gsm8kMethod::Strict),
+            ("flexible", Gsm8kMethod::Flexible),
+        ] {
             if let Some(expected) = row.get(key) {
-                assert_eq!(gsm8k::extract(text, method).as_deref(), expected.as_str(), "{}", row["id"]);
+                assert_eq!(
+                    gsm8k::extract(text, method).as_deref(),
+                    expected.as_str(),
+                    "{}",
+                    row["id"]
+                );
             }
         }
     }
@@ -99,6 +132,10 @@ fn labels_of_the_speed_pairs() {
     for row in rows("bench/math_pairs.jsonl") {
         let (gold, output) = (row["gold"].as_str().unwrap(), row["output"].as_str().unwrap());
         let verdict = math::verify(gold, output, &MathConfig::flexible());
-        assert_eq!(verdict.is_correct(), row["label"].as_bool().unwrap(), "{row} {verdict:?}");
+        assert_eq!(
+            verdict.is_correct(),
+            row["label"].as_bool().unwrap(),
+            "{row} {verdict:?}"
+        );
     }
 }

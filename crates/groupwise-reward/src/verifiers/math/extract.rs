@@ -244,7 +244,7 @@ impl<'a> Search<'a> {
             .map(|piece| (Place::FinalAnswer, piece))
             .collect();
         found.extend(boxed.map(|piece| (Place::Box, piece.clone())));
-        found.sort_by(|a, b| b.1.end.cmp(&a.1.end));
+        found.sort_by_key(|(_, piece)| std::cmp::Reverse(piece.end));
         for (place, piece) in found {
             self.push(place, &piece);
         }
@@ -381,7 +381,7 @@ impl<'a> Search<'a> {
         let from = all.len().saturating_sub(MAX_CANDIDATES);
         all.drain(..from);
         all.extend(math);
-        all.sort_by(|a, b| b.end.cmp(&a.end));
+        all.sort_by_key(|piece| std::cmp::Reverse(piece.end));
         for piece in all {
             if self.out.len() >= MAX_CANDIDATES {
                 break;

@@ -78,6 +78,17 @@ fn build(tree: &Tree, at: Scalar, depth: u32, algebra: &mut Algebra) -> Result<F
             Ok(Form::SetOperation(tree.op(at.id), side(0)?, side(1)?))
         }
         Op::Constant(constant) if is_set(constant) => Ok(Form::Named(constant)),
+        // A system of equations.
+        Op::Matrix(1)
+            if tree
+                .kids(at.id)
+                .iter()
+                .any(|kid| matches!(tree.op(*kid), Op::Relation(_))) =>
+        {
+            let kids = tree.kids(at.id).iter();
+            let rows = kids.map(|kid| build(tree, Scalar { id: *kid, ..at }, depth + 1, algebra));
+            Ok(Form::List(Shape::Bare, rows.collect::<Result<_, _>>()?))
+        }
         Op::Matrix(columns) => {
             let entry = |id: &Id| Scalar { id: *id, ..at };
             Ok(Form::Matrix(
@@ -359,11 +370,11 @@ pub(super) fn units(tree: &Tree, root: Id) -> (Vec<Id>, Option<String>) {
 }
 
 fn unit_text(tree: &Tree, id: Id) -> Option<String> {
-    let words = tree.subtree(id).filter_map(|n| match tree.op(n) {
+    let mut words = tree.subtree(id).rev().filter_map(|n| match tree.op(n) {
         Op::Word(word) => Some(tree.name(word)),
         _ => None,
     });
-    words.last().map(str::to_owned)
+    words.next().map(str::to_owned)
 }
 
 /// Words, their powers, products and quotients.

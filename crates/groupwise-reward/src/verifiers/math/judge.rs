@@ -16,17 +16,17 @@ use crate::Verdict;
 /// Longest text that is read as an expression.
 const MAX_TEXT: usize = 1 << 21;
 
-/// Compares a reference with the first of the answers that can be read.
+/// Compares a reference with the first of the answers that can be read; tells which one it was.
 pub(super) fn judge<'a>(
     gold: &str,
     answers: impl IntoIterator<Item = &'a str>,
     config: &MathConfig,
     strict: bool,
-) -> Verdict {
+) -> (Verdict, usize) {
     let gold = to_ascii(gold.trim());
     let mut answers = answers.into_iter().map(|answer| to_ascii(answer.trim()));
     let Some(first) = answers.next() else {
-        return wrong("no answer");
+        return (wrong("no answer"), 0);
     };
     if let Some(equal) = numerals(&gold, &first) {
         let reason = if equal {
@@ -34,7 +34,7 @@ pub(super) fn judge<'a>(
         } else {
             "different numbers"
         };
-        return Verdict::judged(equal, reason).normal_forms(first, gold);
+        return (Verdict::judged(equal, reason).normal_forms(first, gold), 0);
     }
     let mut reader = Reader {
         tree: Tree::default(),
@@ -42,10 +42,15 @@ pub(super) fn judge<'a>(
     };
     let reference = match reader.read(&gold, Reading::default()) {
         Ok(read) => read,
-        Err(error) => return Verdict::unscorable(format!("the reference {}", complaint(error))),
+        Err(error) => {
+            return (
+                Verdict::unscorable(format!("the reference {}", complaint(error))),
+                0,
+            );
+        }
     };
     let mut reason = "no answer";
-    for answer in std::iter::once(first).chain(answers) {
+    for (at, answer) in std::iter::once(first).chain(answers).enumerate() {
         let read = if answer == gold {
             Ok(reference)
         } else {
@@ -53,10 +58,10 @@ pub(super) fn judge<'a>(
         };
         let (id, finding) = match read {
             Ok(read) => read,
-            Err(ParseError::Limit) => return wrong("limit"),
+            Err(ParseError::Limit) => return (wrong("limit"), at),
             Err(error) => {
                 if same_words(&gold, &answer) {
-                    return right("equal words");
+                    return (right("equal words"), at);
                 }
                 reason = match error {
                     ParseError::Empty => "empty answer",
@@ -74,9 +79,9 @@ pub(super) fn judge<'a>(
             id,
             finding,
         };
-        return reader.decide(&gold, &answer, sides, config);
+        return (reader.decide(&gold, &answer, sides, config), at);
     }
-    wrong(reason)
+    (wrong(reason), 0)
 }
 
 fn wrong(reason: impl Into<Cow<'static, str>>) -> Verdict {

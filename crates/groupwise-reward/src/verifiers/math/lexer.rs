@@ -23,6 +23,8 @@ pub(super) struct Lexer<'t> {
     words: &'t str,
     /// The last token was text, or a blank stood before this one.
     pub(super) spaced: bool,
+    /// Blocks open that only arrange, in which `\\` ends a row as well.
+    aligned: usize,
     /// The last number starts with a zero that says nothing.
     pub(super) padded: bool,
 }
@@ -35,6 +37,7 @@ impl<'t> Lexer<'t> {
             words: "",
             spaced: false,
             padded: false,
+            aligned: 0,
         }
     }
 
@@ -205,11 +208,11 @@ impl<'t> Lexer<'t> {
     /// A command; `None` if it is one that says nothing.
     fn command(&mut self, place: Place, fuel: &mut Fuel) -> Result<Option<Token<'t>>, Stop> {
         let rest = &self.rest()[1..];
-        if rest.starts_with('\\') {
+        if let Some(after) = rest.strip_prefix('\\') {
             // Twice escaped: `\\frac`.  In a matrix it ends a row.
-            let escaped = rest[1..].starts_with(|c: char| c.is_ascii_alphabetic() || "{}%$!,;".contains(c));
-            if place.rows || !escaped {
-                self.at += 2 + tokens::row_gap(&rest[1..]);
+            let escaped = after.starts_with(|c: char| c.is_ascii_alphabetic() || "{}%$!,;".contains(c));
+            if place.rows || self.aligned > 0 || !escaped {
+                self.at += 2 + tokens::row_gap(after);
                 return Ok(Some(Token::Row));
             }
             self.at += 1;
@@ -243,6 +246,11 @@ impl<'t> Lexer<'t> {
                 let name = self.argument(fuel)?.trim().trim_end_matches('*');
                 self.skip_column_layout(name, fuel)?;
                 let aligned = tokens::is_aligned(name);
+                if aligned && rest.starts_with("begin") {
+                    self.aligned += 1;
+                } else if aligned {
+                    self.aligned = self.aligned.saturating_sub(1);
+                }
                 Ok(match (rest.starts_with("begin"), aligned) {
                     (_, true) => None,
                     (true, false) => Some(Token::Begin),
@@ -267,7 +275,10 @@ impl<'t> Lexer<'t> {
     fn open_text(&mut self, fuel: &mut Fuel) -> Result<(), Stop> {
         let before = self.at;
         let content = self.argument(fuel)?;
-        let inner = content.trim().trim_end_matches(['.', '!']).trim_end();
+        let inner = content
+            .trim_matches(|c: char| c.is_whitespace() || c == '~')
+            .trim_end_matches(['.', '!'])
+            .trim_end();
         if tokens::is_math_inside(inner) {
             // Its braces make a group: read on inside them.
             self.at = before;

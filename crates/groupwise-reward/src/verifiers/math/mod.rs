@@ -65,8 +65,8 @@ pub fn verify(gold: &str, response: &str, config: &MathConfig) -> Verdict {
         return Verdict::judged(false, "the thought is never closed");
     };
     let candidates = extract(part, config);
-    let verdict = judge_texts(gold, &candidates, config, true);
-    match candidates.into_iter().next() {
+    let (verdict, judged) = judge_texts(gold, &candidates, config, true);
+    match candidates.into_iter().nth(judged) {
         Some(candidate) => verdict.extracted(candidate.text),
         None => verdict,
     }
@@ -86,18 +86,19 @@ pub fn verify(gold: &str, response: &str, config: &MathConfig) -> Verdict {
 pub fn compare(gold: &str, answer: &str, config: &MathConfig) -> Verdict {
     let marked = extract::has_marks(answer).then(|| extract::extract_reference(answer, config));
     if let Some(candidates) = marked.filter(|candidates| !candidates.is_empty()) {
-        return judge_texts(gold, &candidates, config, false);
+        return judge_texts(gold, &candidates, config, false).0;
     }
     // Marks around nothing are no reason to leave the text unread: the reference is not.
-    judge::judge(&reference(gold, config), [answer], config, false)
+    judge::judge(&reference(gold, config), [answer], config, false).0
 }
 
-fn judge_texts(gold: &str, candidates: &[Candidate], config: &MathConfig, strict: bool) -> Verdict {
+/// The verdict, and the number of the candidate that was judged.
+fn judge_texts(gold: &str, candidates: &[Candidate], config: &MathConfig, strict: bool) -> (Verdict, usize) {
     let answers = candidates.iter().map(|candidate| candidate.text.as_str());
     let gold = reference(gold, config);
     if candidates.is_empty() {
         return match parse(&gold) {
-            Ok(_) => Verdict::judged(false, "no answer"),
+            Ok(_) => (Verdict::judged(false, "no answer"), 0),
             Err(_) => judge::judge(&gold, [""], config, strict),
         };
     }
@@ -234,3 +235,7 @@ impl Verifier for Math {
 #[cfg(test)]
 #[path = "math_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "math_properties.rs"]
+mod properties;

@@ -51,7 +51,7 @@ pub fn to_ascii(text: &str) -> Cow<'_, str> {
             if glues && chars.peek().is_some_and(char::is_ascii_alphabetic) {
                 out.push(' ');
             }
-        } else if let Some(plain) = full_width(c) {
+        } else if let Some(plain) = full_width(c).or_else(|| styled(c)) {
             out.push(plain);
         } else if c.is_whitespace() || c == '\u{2800}' {
             out.push(' ');
@@ -107,6 +107,23 @@ fn full_width(c: char) -> Option<char> {
         return char::from_u32(code - 0xFEE0);
     }
     None
+}
+
+/// Mathematical alphabets: bold, italic, double-struck digits and Latin letters.
+fn styled(c: char) -> Option<char> {
+    let code = u32::from(c);
+    match code {
+        0x1D7CE..=0x1D7FF => char::from_digit((code - 0x1D7CE) % 10, 10),
+        0x1D400..=0x1D6A3 => {
+            let at = (code - 0x1D400) % 52;
+            char::from_u32(if at < 26 {
+                u32::from('A') + at
+            } else {
+                u32::from('a') + at - 26
+            })
+        }
+        _ => None,
+    }
 }
 
 /// Zero-width characters, joiners, direction marks, soft hyphens, variation selectors.
@@ -165,7 +182,9 @@ fn operator(c: char) -> Option<&'static str> {
         '∠' => "\\angle",
         '△' | '∆' => "\\triangle",
         '…' | '⋯' => "\\ldots",
-        '，' | '、' => ",",
+        '，' | '、' | '٬' => ",",
+        '٫' => ".",
+        '。' => ".",
         'ℯ' => "e",
         'ⅈ' => "i",
         _ => return None,
@@ -253,6 +272,8 @@ mod tests {
     fn digits_of_other_scripts_and_full_width_forms_become_ascii() {
         assert_eq!(to_ascii("\u{663}\u{664}"), "34");
         assert_eq!(to_ascii("（４２＋ｘ）"), "(42+x)");
+        assert_eq!(to_ascii("𝟒𝐱𝑦"), "4xy");
+        assert_eq!(to_ascii("٣٫٥"), "3.5");
     }
 
     #[test]

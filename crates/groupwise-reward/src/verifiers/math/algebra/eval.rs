@@ -2,7 +2,7 @@
 
 use super::super::print::print;
 use super::super::rational::{Rational, Stop};
-use super::super::tree::{Big, Constant, Function, Id, Op, Relation, Tree};
+use super::super::tree::{Big, Bracket, Constant, Function, Id, Op, Relation, Tree};
 use super::{Algebra, Atom, DEGREE, Fraction, INFINITY, Made, Monomial, PI};
 
 /// What a percent sign at the end says.
@@ -163,18 +163,7 @@ impl Algebra {
         let kind = match op {
             Op::Apply => "apply",
             Op::Prime => "prime",
-            Op::List(open, close) => {
-                if (open, close)
-                    == (
-                        super::super::tree::Bracket::Round,
-                        super::super::tree::Bracket::Round,
-                    )
-                {
-                    "list"
-                } else {
-                    return Err(Stop::Undefined);
-                }
-            }
+            Op::List(Bracket::Round, Bracket::Round) => "list",
             Op::Missing => "missing",
             // A relation, a set or a matrix is no number.
             _ => return Err(Stop::Undefined),

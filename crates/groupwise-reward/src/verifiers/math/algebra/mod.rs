@@ -62,6 +62,8 @@ pub(super) struct Algebra {
     pub(super) fuel: Fuel,
     depth: u32,
     values: Vec<Option<numeric::Complex>>,
+    /// Number of the random point at which variables have values.
+    point: Option<u64>,
 }
 
 type Made = Result<Fraction, Stop>;
@@ -73,6 +75,7 @@ impl Algebra {
             fuel,
             depth: 0,
             values: Vec::new(),
+            point: None,
         }
     }
 

@@ -18,10 +18,10 @@ impl Algebra {
             self.fuel.take(1 + rest.bits() / 64)?;
             let mut divisor = 2_u64;
             while divisor <= TRIAL && !rest.is_one() {
-                if let Some(small) = rest.to_u64() {
-                    if u128::from(divisor) * u128::from(divisor) > u128::from(small) {
-                        break;
-                    }
+                if let Some(small) = rest.to_u64()
+                    && divisor * divisor > small
+                {
+                    break;
                 }
                 let mut times = 0;
                 loop {

@@ -1,5 +1,7 @@
 //! Enclosures of constants: intervals of doubles, rounded outwards.
 
+use groupwise_core::{Key, Stream};
+
 use super::super::rational::Rational;
 use super::{Algebra, Atom, AtomId, Exponent, Fraction, Function, Monomial, Poly};
 
@@ -105,6 +107,15 @@ impl Interval {
         Self {
             low: std::f64::consts::PI,
             high: std::f64::consts::PI.next_up(),
+        }
+    }
+
+    /// Value of a variable at a random point: a double between 1 and 3, drawn by name and number of the point.
+    fn draw(name: &str, point: u64) -> Self {
+        let value = 1.0 + 2.0 * Key::new(0, Stream::Auxiliary).named(name, point).uniform();
+        Self {
+            low: value,
+            high: value,
         }
     }
 
@@ -269,6 +280,27 @@ impl Algebra {
         }
     }
 
+    /// True if a difference is away from zero at a random point: proof that two expressions differ.
+    ///
+    /// False says nothing: the enclosure may be too wide, the variables outside the domain.
+    pub(in super::super) fn is_apart(&mut self, difference: &Fraction) -> bool {
+        const POINTS: u64 = 3;
+        let mut apart = false;
+        for point in 0..POINTS {
+            self.values.clear();
+            self.point = Some(point);
+            if let Some(Enclosure(Complex { re, im })) = self.enclosure(difference) {
+                apart |= re.low > 0.0 || re.high < 0.0 || im.low > 0.0 || im.high < 0.0;
+            }
+            if apart {
+                break;
+            }
+        }
+        self.values.clear();
+        self.point = None;
+        apart
+    }
+
     fn fraction_value(&self, value: &Fraction) -> Option<Complex> {
         let upper = self.poly_value(&value.upper)?;
         if value.lower.is_one() {
@@ -311,6 +343,7 @@ impl Algebra {
         match self.atoms.get(atom as usize)? {
             Atom::Pi => Some(real(Interval::pi())),
             Atom::Degree => Some(real(Interval::ONE)),
+            Atom::Symbol(name) => self.point.map(|point| real(Interval::draw(name, point))),
             Atom::Integer(value) => Interval::of(value).map(real),
             Atom::Exp(monomial) => self.monomial_value(monomial)?.exp(),
             Atom::Power(base, monomial) => {
