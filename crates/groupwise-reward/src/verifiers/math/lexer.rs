@@ -23,6 +23,8 @@ pub(super) struct Lexer<'t> {
     words: &'t str,
     /// The last token was text, or a blank stood before this one.
     pub(super) spaced: bool,
+    /// Blocks open that only arrange, in which `\\` ends a row as well.
+    aligned: usize,
     /// The last number starts with a zero that says nothing.
     pub(super) padded: bool,
 }
@@ -35,6 +37,7 @@ impl<'t> Lexer<'t> {
             words: "",
             spaced: false,
             padded: false,
+            aligned: 0,
         }
     }
 
@@ -208,7 +211,7 @@ impl<'t> Lexer<'t> {
         if let Some(after) = rest.strip_prefix('\\') {
             // Twice escaped: `\\frac`.  In a matrix it ends a row.
             let escaped = after.starts_with(|c: char| c.is_ascii_alphabetic() || "{}%$!,;".contains(c));
-            if place.rows || !escaped {
+            if place.rows || self.aligned > 0 || !escaped {
                 self.at += 2 + tokens::row_gap(after);
                 return Ok(Some(Token::Row));
             }
@@ -243,6 +246,11 @@ impl<'t> Lexer<'t> {
                 let name = self.argument(fuel)?.trim().trim_end_matches('*');
                 self.skip_column_layout(name, fuel)?;
                 let aligned = tokens::is_aligned(name);
+                if aligned && rest.starts_with("begin") {
+                    self.aligned += 1;
+                } else if aligned {
+                    self.aligned = self.aligned.saturating_sub(1);
+                }
                 Ok(match (rest.starts_with("begin"), aligned) {
                     (_, true) => None,
                     (true, false) => Some(Token::Begin),

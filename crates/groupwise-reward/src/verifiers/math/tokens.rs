@@ -249,7 +249,6 @@ pub(super) fn is_aligned(name: &str) -> bool {
             | "multline"
             | "center"
             | "flalign"
-            | "cases"
     )
 }
 
