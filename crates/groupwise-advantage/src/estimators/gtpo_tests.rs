@@ -92,6 +92,18 @@ fn small() -> GtpoConfig {
     }
 }
 
+#[test]
+fn what_rounding_leaves_of_a_large_reward_takes_no_side() {
+    // 1e-7 off the mean of 1e6 is a part 1e-13 of the rewards; 1e-3 is none of their rounding.
+    let group = |off: f64| {
+        let rewards = [0.0, 1e6 + off, 2e6];
+        let found = rewards.map(|r| draw(r, &[1], 0.0));
+        shaped(&small(), &found)[1].conflicts
+    };
+    assert_eq!(group(1e-7), 0);
+    assert_eq!(group(1e-3), 1);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
