@@ -511,9 +511,11 @@ fn the_formula_says_what_is_active() {
         "A_it = delta_i (r_i - mean(r) - 0.1 H_i) lambda_it / max(1, conflicts_i); delta_i = 1; \
          lambda_it in conflict: 2 (4 in both runs) if r_i > mean(r), 0 if r_i < mean(r), else 1"
     );
-    let low = GtpoConfig {
-        initial_entropy: Some(0.2),
-        ..GtpoConfig::default()
-    };
-    assert_eq!(low.formula(), GtpoConfig::default().formula());
+    for initial_entropy in [0.2, GtpoConfig::default().entropy_threshold] {
+        let low = GtpoConfig {
+            initial_entropy: Some(initial_entropy),
+            ..GtpoConfig::default()
+        };
+        assert_eq!(low.formula(), GtpoConfig::default().formula());
+    }
 }
