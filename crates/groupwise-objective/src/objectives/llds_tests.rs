@@ -388,6 +388,29 @@ fn the_terms_count_what_the_penalty_lifts() {
     assert_eq!(term("llds/active_mean"), Some(1.0 / 3.0));
 }
 
+#[test]
+fn the_gate_is_that_of_the_log_probabilities_the_update_began_with() {
+    let mut sample = tiny();
+    let fallen = std::mem::replace(&mut sample.logp, vec![-1.0; 3]);
+    for gate in GATES {
+        let objective = build(&LldsConfig {
+            gate,
+            ..LldsConfig::default()
+        });
+        let view = |logp| sample.batch.view(0..2, logp, None).expect("fits");
+        let denominators = objective.denominators(&sample.batch).expect("fits");
+        // Nothing had fallen yet, so every gate is shut, and stays shut.
+        let frozen = objective
+            .freeze(&denominators, &view(&sample.logp))
+            .expect("fits");
+        let at = objective.evaluate(&frozen, &view(&fallen)).expect("fits");
+        assert_eq!(at.term("llds_loss"), Some(0.0), "{gate:?}");
+        let frozen = objective.freeze(&denominators, &view(&fallen)).expect("fits");
+        let at = objective.evaluate(&frozen, &view(&fallen)).expect("fits");
+        assert_eq!(at.term("llds_loss"), Some(0.2 * 0.25), "{gate:?}");
+    }
+}
+
 /// Objective and pure function on three answers: in the first a token fell and one stayed, in the second one fell
 /// and one rose as far, the third fell and is not preserved.
 #[test]
