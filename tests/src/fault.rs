@@ -1,6 +1,7 @@
 //! Why a case gave no answer.
 
 use groupwise_core::{DataError, ParamError};
+use groupwise_stats::StatsError;
 
 /// Why a case gave no answer; only a refusal can be what a case expects.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +28,12 @@ impl Fault {
 
 impl From<ParamError> for Fault {
     fn from(error: ParamError) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+impl From<StatsError> for Fault {
+    fn from(error: StatsError) -> Self {
         Self::Refused(error.to_string())
     }
 }

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use groupwise_pipeline::{RunFolder, run_id};
 use groupwise_recipe::Experiment;
+use groupwise_report::{CellState, ReportPaths, Summary};
 use serde_json::json;
 
 use crate::Outcome;
-use crate::args::AblateArgs;
+use crate::args::{AblateArgs, GridArgs};
 use crate::error::CliError;
 use crate::interrupt;
 use crate::progress::{self, Board};
@@ -31,13 +32,49 @@ struct Cell {
     done: bool,
 }
 
-/// Expands the grid, runs what is missing, writes the report.
+/// Runs the grid of a file and says what its report says.
 pub(crate) fn run(args: &AblateArgs) -> Outcome {
-    let mut experiment = Experiment::from_file(&args.file, &args.recipe.overrides)?;
+    let experiment = read(&args.file, &args.grid)?;
+    let Some(paths) = carry_out(&args.file, &experiment, &args.grid)? else {
+        return Ok(());
+    };
+    progress::say(&paths.text);
+    progress::say(&format!("report: {}", paths.html.display()));
+    all_finished(&paths.summary)
+}
+
+/// Reads a recipe with what the command line changes of it.
+pub(crate) fn read(file: &Path, args: &GridArgs) -> Result<Experiment, CliError> {
+    let mut experiment = Experiment::from_file(file, &args.recipe.overrides)?;
     if let Some(seeds) = &args.seeds {
         experiment.ablation.seeds.clone_from(&seeds.0);
     }
-    let cells = expand(&experiment, args)?;
+    Ok(experiment)
+}
+
+/// An error if a cell failed.
+pub(crate) fn all_finished(summary: &Summary) -> Outcome {
+    let failed = summary
+        .cells
+        .iter()
+        .filter(|c| c.state != CellState::Finished)
+        .count();
+    if failed == 0 {
+        return Ok(());
+    }
+    Err(CliError::Cells {
+        failed,
+        total: summary.cells.len(),
+    })
+}
+
+/// Expands the grid, runs what is missing, writes the report; none in a dry run.
+pub(crate) fn carry_out(
+    file: &Path,
+    experiment: &Experiment,
+    args: &GridArgs,
+) -> Result<Option<ReportPaths>, CliError> {
+    let cells = expand(experiment, args)?;
     let mut missing: Vec<Cell> = Vec::new();
     for cell in cells.iter().filter(|c| !c.done) {
         // Arms that resolve to the same recipe share their runs.
@@ -46,7 +83,7 @@ pub(crate) fn run(args: &AblateArgs) -> Outcome {
         }
     }
     let jobs = jobs(args, missing.len());
-    progress::say(&describe(&experiment, &cells, missing.len(), jobs));
+    progress::say(&describe(experiment, &cells, missing.len(), jobs));
     if args.dry_run {
         for cell in &cells {
             let state = if cell.done { "finished" } else { "to run" };
@@ -55,29 +92,22 @@ pub(crate) fn run(args: &AblateArgs) -> Outcome {
                 cell.arm, cell.seed, cell.run
             ));
         }
-        return Ok(());
+        return Ok(None);
     }
-    let folder = write_index(&experiment, &cells, &args.recipe.runs)?;
+    let folder = write_index(experiment, &cells, &args.recipe.runs)?;
     interrupt::listen();
-    let failed = if missing.is_empty() {
-        0
-    } else {
-        carry_out(&experiment, args, &missing, jobs)?
-    };
-    let paths = groupwise_report::write_report(&folder)?;
-    progress::say(&paths.text);
-    progress::say(&format!("report: {}", paths.html.display()));
-    if failed > 0 {
-        Err(CliError::Cells {
-            failed,
-            total: cells.len(),
-        })
-    } else {
-        Ok(())
+    if !missing.is_empty() {
+        let grid = Grid {
+            file,
+            experiment,
+            args,
+        };
+        grid.run(&missing, jobs)?;
     }
+    Ok(Some(groupwise_report::write_report(&folder)?))
 }
 
-fn expand(experiment: &Experiment, args: &AblateArgs) -> Result<Vec<Cell>, CliError> {
+fn expand(experiment: &Experiment, args: &GridArgs) -> Result<Vec<Cell>, CliError> {
     let mut cells = Vec::new();
     // Seeds outermost: after a third of the time there is a third of every arm.
     let plans = experiment
@@ -100,7 +130,7 @@ fn expand(experiment: &Experiment, args: &AblateArgs) -> Result<Vec<Cell>, CliEr
     Ok(cells)
 }
 
-fn jobs(args: &AblateArgs, n_cells: usize) -> usize {
+fn jobs(args: &GridArgs, n_cells: usize) -> usize {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     args.jobs.map_or(cores, usize::from).min(n_cells.max(1))
 }
@@ -131,7 +161,7 @@ fn write_index(experiment: &Experiment, cells: &[Cell], runs: &Path) -> Result<P
         "arms": experiment.arms.iter().map(|a| &a.name).collect::<Vec<_>>(),
         "seeds": experiment.ablation.seeds,
         "metric": experiment.ablation.metric,
-        "claim": experiment.claim,
+        "claims": experiment.claims,
         "cells": cells.iter().map(|c| json!({"arm": c.arm, "seed": c.seed, "run": c.run})).collect::<Vec<_>>(),
     });
     let path = folder.join("ablation.json");
@@ -156,58 +186,131 @@ struct Running {
     failure: Option<String>,
 }
 
-/// Runs the missing cells, `jobs` at a time; gives the number that failed.
-fn carry_out(
-    experiment: &Experiment,
-    args: &AblateArgs,
-    missing: &[Cell],
-    jobs: usize,
-) -> Result<usize, CliError> {
-    let steps = experiment
-        .arms
-        .iter()
-        .map(|a| a.recipe.run.steps)
-        .max()
-        .unwrap_or(1);
-    let mut board = Board::new(missing.len(), steps, &experiment.ablation.metric);
-    let (sender, receiver) = channel();
-    let mut waiting: VecDeque<usize> = (0..missing.len()).collect();
-    let mut running: Vec<Option<Running>> = Vec::new();
-    let mut failed = 0;
-    while running.iter().any(Option::is_some) || (!waiting.is_empty() && !interrupt::requested()) {
-        while running.iter().flatten().count() < jobs && !interrupt::requested() {
-            let Some(index) = waiting.pop_front() else { break };
-            let cell = &missing[index];
-            board.begin(index, &format!("{} seed {}", cell.arm, cell.seed));
-            running.push(Some(spawn(args, cell, index, jobs, &sender)?));
-        }
-        match wait(&receiver) {
-            Some(News::Said(index, message)) => {
-                board.hear(index, &message);
-                if let (Message::Failed { error }, Some(Some(cell))) = (message, running.get_mut(index)) {
-                    cell.failure = Some(error);
+/// A recipe file and how its cells are run.
+struct Grid<'a> {
+    file: &'a Path,
+    experiment: &'a Experiment,
+    args: &'a GridArgs,
+}
+
+impl Grid<'_> {
+    /// Runs the missing cells, `jobs` at a time.
+    fn run(&self, missing: &[Cell], jobs: usize) -> Result<(), CliError> {
+        let steps = self
+            .experiment
+            .arms
+            .iter()
+            .map(|a| a.recipe.run.steps)
+            .max()
+            .unwrap_or(1);
+        let mut board = Board::new(missing.len(), steps, &self.experiment.ablation.metric);
+        let (sender, receiver) = channel();
+        let mut waiting: VecDeque<usize> = (0..missing.len()).collect();
+        let mut running: Vec<Option<Running>> = Vec::new();
+        while running.iter().any(Option::is_some) || (!waiting.is_empty() && !interrupt::requested()) {
+            while running.iter().flatten().count() < jobs && !interrupt::requested() {
+                let Some(index) = waiting.pop_front() else { break };
+                let cell = &missing[index];
+                board.begin(index, &format!("{} seed {}", cell.arm, cell.seed));
+                running.push(Some(self.spawn(cell, index, jobs, &sender)?));
+            }
+            match wait(&receiver) {
+                Some(News::Said(index, message)) => {
+                    board.hear(index, &message);
+                    if let (Message::Failed { error }, Some(Some(cell))) = (message, running.get_mut(index)) {
+                        cell.failure = Some(error);
+                    }
                 }
+                Some(News::Closed(index)) => {
+                    let Some(cell) = running.get_mut(index).and_then(Option::take) else {
+                        continue;
+                    };
+                    conclude(cell, index, &mut board)?;
+                }
+                None if interrupt::requested() => {
+                    running
+                        .iter_mut()
+                        .flatten()
+                        .for_each(|cell| drop(cell.stdin.take()));
+                }
+                None => {}
             }
-            Some(News::Closed(index)) => {
-                let Some(cell) = running.get_mut(index).and_then(Option::take) else {
-                    continue;
-                };
-                failed += usize::from(!conclude(cell, index, &mut board)?);
-            }
-            None if interrupt::requested() => {
-                running
-                    .iter_mut()
-                    .flatten()
-                    .for_each(|cell| drop(cell.stdin.take()));
-            }
-            None => {}
+        }
+        board.close();
+        if interrupt::requested() {
+            Err(CliError::Interrupted)
+        } else {
+            Ok(())
         }
     }
-    board.close();
-    if interrupt::requested() {
-        Err(CliError::Interrupted)
-    } else {
-        Ok(failed)
+
+    /// The command line of a cell.
+    fn command(&self, cell: &Cell, jobs: usize) -> Result<Command, CliError> {
+        let program = std::env::current_exe().map_err(CliError::io("this program"))?;
+        let mut command = Command::new(program);
+        command.arg("cell").arg(self.file);
+        command.args([
+            "--arm",
+            &cell.arm,
+            "--run",
+            &cell.run,
+            "--seed",
+            &cell.seed.to_string(),
+        ]);
+        command.arg("--runs").arg(&self.args.recipe.runs);
+        if let Some(data) = &self.args.recipe.data {
+            command.arg("--data").arg(data);
+        }
+        for over in &self.args.recipe.overrides {
+            command.args(["--set", over]);
+        }
+        if std::env::var_os("RAYON_NUM_THREADS").is_none() {
+            let cores = thread::available_parallelism().map_or(1, usize::from);
+            command.env("RAYON_NUM_THREADS", (cores / jobs).max(1).to_string());
+        }
+        Ok(command)
+    }
+
+    /// Starts a cell; its messages arrive through `sender`.
+    fn spawn(
+        &self,
+        cell: &Cell,
+        index: usize,
+        jobs: usize,
+        sender: &Sender<News>,
+    ) -> Result<Running, CliError> {
+        let mut command = self.command(cell, jobs)?;
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(CliError::io("cannot start a cell"))?;
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let sender = sender.clone();
+        thread::spawn(move || {
+            for line in lines(stdout) {
+                if let Ok(message) = serde_json::from_str(&line) {
+                    let _ = sender.send(News::Said(index, message));
+                }
+            }
+            let _ = sender.send(News::Closed(index));
+        });
+        let stderr = thread::spawn(move || {
+            let mut last: VecDeque<String> = VecDeque::new();
+            for line in lines(stderr) {
+                last.push_back(line);
+                if last.len() > LAST_LINES {
+                    last.pop_front();
+                }
+            }
+            Vec::from(last).join("\n")
+        });
+        Ok(Running {
+            child,
+            stdin,
+            stderr,
+            failure: None,
+        })
     }
 }
 
@@ -217,75 +320,6 @@ fn wait(receiver: &Receiver<News>) -> Option<News> {
     receiver.recv_timeout(Duration::from_millis(200)).ok()
 }
 
-/// The command line of a cell.
-fn cell_command(args: &AblateArgs, cell: &Cell, jobs: usize) -> Result<Command, CliError> {
-    let program = std::env::current_exe().map_err(CliError::io("this program"))?;
-    let mut command = Command::new(program);
-    command.arg("cell").arg(&args.file);
-    command.args([
-        "--arm",
-        &cell.arm,
-        "--run",
-        &cell.run,
-        "--seed",
-        &cell.seed.to_string(),
-    ]);
-    command.arg("--runs").arg(&args.recipe.runs);
-    if let Some(data) = &args.recipe.data {
-        command.arg("--data").arg(data);
-    }
-    for over in &args.recipe.overrides {
-        command.args(["--set", over]);
-    }
-    if std::env::var_os("RAYON_NUM_THREADS").is_none() {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        command.env("RAYON_NUM_THREADS", (cores / jobs).max(1).to_string());
-    }
-    Ok(command)
-}
-
-/// Starts a cell; its messages arrive through `sender`.
-fn spawn(
-    args: &AblateArgs,
-    cell: &Cell,
-    index: usize,
-    jobs: usize,
-    sender: &Sender<News>,
-) -> Result<Running, CliError> {
-    let mut command = cell_command(args, cell, jobs)?;
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(CliError::io("cannot start a cell"))?;
-    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let sender = sender.clone();
-    thread::spawn(move || {
-        for line in lines(stdout) {
-            if let Ok(message) = serde_json::from_str(&line) {
-                let _ = sender.send(News::Said(index, message));
-            }
-        }
-        let _ = sender.send(News::Closed(index));
-    });
-    let stderr = thread::spawn(move || {
-        let mut last: VecDeque<String> = VecDeque::new();
-        for line in lines(stderr) {
-            last.push_back(line);
-            if last.len() > LAST_LINES {
-                last.pop_front();
-            }
-        }
-        Vec::from(last).join("\n")
-    });
-    Ok(Running {
-        child,
-        stdin,
-        stderr,
-        failure: None,
-    })
-}
-
 /// Lines of a pipe until it closes.
 fn lines(pipe: Option<impl Read>) -> impl Iterator<Item = String> {
     pipe.into_iter()
@@ -293,8 +327,8 @@ fn lines(pipe: Option<impl Read>) -> impl Iterator<Item = String> {
         .map_while(Result::ok)
 }
 
-/// Says how a cell ended; true unless it failed.
-fn conclude(mut cell: Running, index: usize, board: &mut Board) -> Result<bool, CliError> {
+/// Says how a cell ended; a failure is in its folder too, where the report finds it.
+fn conclude(mut cell: Running, index: usize, board: &mut Board) -> Result<(), CliError> {
     drop(cell.stdin.take());
     let status = cell
         .child
@@ -309,8 +343,7 @@ fn conclude(mut cell: Running, index: usize, board: &mut Board) -> Result<bool, 
                 .failure
                 .unwrap_or_else(|| format!("the process ended with {status}\n{stderr}"));
             board.end(index, &format!("FAILED: {}", why.trim_end()));
-            return Ok(false);
         }
     }
-    Ok(true)
+    Ok(())
 }

@@ -25,6 +25,15 @@ pub(crate) enum Command {
 
 Finished cells are kept and never run again; a killed or interrupted command goes on where it stopped.")]
     Ablate(AblateArgs),
+    /// Run the recipes of papers, judge their claims, store the results
+    #[command(after_help = "Examples:
+  groupwise reproduce                                      every recipe of benchmarks/papers
+  groupwise reproduce vade knapsack-rl --jobs 2
+  groupwise reproduce vade --dry-run                       show the grid, run nothing
+
+A result goes to benchmarks/papers/results/<slug>.json and belongs to the recipe as it stands in the file: with --set
+or --seeds the verdicts are printed and nothing is stored.  `cargo xtask papers` makes docs/papers.md of the results.")]
+    Reproduce(ReproduceArgs),
     /// Carry out one run of a recipe
     #[command(after_help = "Examples:
   groupwise train benchmarks/ablations/quickstart.toml --arm vade --seed 1
@@ -45,6 +54,19 @@ Finished cells are kept and never run again; a killed or interrupted command goe
 A line is a group: {\"id\": \"p1\", \"rewards\": [1, 0, null], \"tokens\": {\"logp\": [[-0.1], ..]}}.
 docs/score.md explains the fields, docs/score.schema.json describes them.")]
     Score(ScoreArgs),
+    /// Judge responses from standard input: a score and its reason, a JSON object per line
+    #[command(after_help = "Examples:
+  groupwise verify math --explain < rows.jsonl
+  groupwise verify qa-match < rows.jsonl
+  groupwise verify countdown --explain --set answer=any < rows.jsonl
+  groupwise verify tool-use < rows.jsonl | jq 'select(.score == 0) | .reason'
+  groupwise verify --check shared/verifiers                verifiers against rows of known verdict
+
+A line is a response: {\"prompt\": .., \"completion\": text or messages, \"solution\": reference, more columns}.
+Families: math, gsm8k, qa-match, countdown, multiple-choice, tool-use, overlap, ranked-list, entity-match, ifeval,
+code-tests, format, think-format, tag-count, reasoning-steps, code-format, every verifier of docs/methods.md.
+docs/verify.md explains columns and verdicts.")]
+    Verify(VerifyArgs),
     /// Rebuild the report of an ablation or a run from its folder
     #[command(after_help = "Examples:
   groupwise report runs/ablations/quickstart
@@ -74,6 +96,25 @@ pub(crate) struct AblateArgs {
     /// Recipe file with arms
     #[arg(default_value = "benchmarks/ablations/quickstart.toml")]
     pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) grid: GridArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReproduceArgs {
+    /// Papers by the name of their recipe; default: all
+    #[arg(value_name = "SLUG")]
+    pub(crate) slugs: Vec<String>,
+    /// Folder of the recipes
+    #[arg(long, value_name = "DIR", default_value = "benchmarks/papers")]
+    pub(crate) papers: PathBuf,
+    #[command(flatten)]
+    pub(crate) grid: GridArgs,
+}
+
+/// How a grid of arms and seeds is run.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct GridArgs {
     #[command(flatten)]
     pub(crate) recipe: RecipeArgs,
     /// Seeds: a list `0,3,5` or a range `0..10`; default: those of the file
@@ -136,6 +177,22 @@ pub(crate) struct ScoreArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct VerifyArgs {
+    /// What judges: a family, by its name in recipes
+    #[arg(required_unless_present = "check")]
+    pub(crate) family: Option<String>,
+    /// Setting of the family: dotted key = JSON value or text; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) settings: Vec<String>,
+    /// Show what was extracted and the normal forms that were compared
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// Check the verifiers against rows of known verdict; exit code 1 if a row of tier `core` disagrees
+    #[arg(long, value_name = "FILE_OR_DIR", conflicts_with_all = ["family", "settings", "explain"])]
+    pub(crate) check: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct ReportArgs {
     /// Folder of an ablation or of a run
     pub(crate) dir: PathBuf,
@@ -184,6 +241,15 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn verify_takes_a_family_or_a_check() {
+        let parse = |args: &[&str]| Args::try_parse_from([&["groupwise", "verify"], args].concat());
+        assert!(parse(&["qa-match", "--explain", "--set", "format_score=0.1"]).is_ok());
+        assert!(parse(&["--check", "rows"]).is_ok());
+        assert!(parse(&[]).is_err());
+        assert!(parse(&["qa-match", "--check", "rows"]).is_err());
     }
 
     #[test]

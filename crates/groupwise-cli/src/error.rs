@@ -7,6 +7,7 @@ use groupwise_pipeline::PipelineError;
 use groupwise_recipe::RecipeError;
 use groupwise_report::ReportError;
 use groupwise_score::ScoreError;
+use groupwise_verify::VerifyError;
 
 /// What a command can end with.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,12 @@ pub(crate) enum CliError {
     /// Rollouts that cannot be scored.
     #[error(transparent)]
     Score(#[from] ScoreError),
+    /// Responses that cannot be judged.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// Verifiers that do not agree with rows they must agree with.
+    #[error("rows of tier `core` disagree, or families are unknown; the report names them")]
+    Disagree,
     /// A file or process.
     #[error("{what}: {source}")]
     Io {
@@ -66,8 +73,15 @@ impl CliError {
                     1
                 }
             }
+            Self::Verify(error) => {
+                if error.is_bad_input() {
+                    2
+                } else {
+                    1
+                }
+            }
             Self::Pipeline(PipelineError::Tasks(_) | PipelineError::Param(_)) => 2,
-            Self::Pipeline(_) | Self::Io { .. } | Self::Cells { .. } => 1,
+            Self::Pipeline(_) | Self::Io { .. } | Self::Cells { .. } | Self::Disagree => 1,
             Self::Interrupted => 130,
         })
     }

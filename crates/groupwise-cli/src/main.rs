@@ -11,8 +11,10 @@ mod interrupt;
 mod progress;
 mod protocol;
 mod report;
+mod reproduce;
 mod score;
 mod train;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -30,9 +32,11 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let result = match args.command {
         Command::Ablate(args) => ablate::run(&args),
+        Command::Reproduce(args) => reproduce::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Score(args) => score::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Cell(args) => return cell::run(&args),
     };

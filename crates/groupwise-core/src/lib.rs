@@ -11,6 +11,7 @@
 //! | [`turns`] | how token losses of rollouts made of turns are averaged |
 //! | [`reward`] | what reward shapers and advantage estimators see |
 //! | [`answers`] | answers of a group: clusters of equal ones, semantic entropy |
+//! | [`shared_prefix`] | a group's answers behind one copy of their prompt |
 //! | [`ranks`] | ranks inside a group, with a rule for ties |
 //! | [`key`] | counter-based randomness by key |
 //! | [`stats`] | the one implementation of group statistics |
@@ -32,6 +33,7 @@ pub mod ranks;
 pub mod reward;
 pub mod schedule;
 pub mod seams;
+pub mod shared_prefix;
 pub mod spans;
 pub mod stats;
 pub mod task;

@@ -64,6 +64,12 @@ impl PromptMemory {
         seen as f64 / self.prompts.len().max(1) as f64
     }
 
+    /// Latest training step whose results were recorded; 0 before the first.
+    pub fn last_step(&self) -> u64 {
+        let latest = |p: &PromptHistory| p.visits.back().map(|v| v.step);
+        self.prompts.iter().filter_map(latest).max().unwrap_or(0)
+    }
+
     /// History of one task.
     pub fn history(&self, task: usize) -> &PromptHistory {
         &self.prompts[task]

@@ -9,6 +9,8 @@
 //! | [`digit-completion`](envs::digit_completion) | 1 | numbers to write | by a verifier |
 //! | [`digit-chain`](envs::digit_chain) | 1 | columns that carry | by a verifier |
 //! | [`skill-chain`](envs::skill_chain) | one per skill | skills | 1 if every skill was right |
+//! | [`interval-bins`](envs::interval_bins) | 2 | bins short of the longest span | overlap of spans |
+//! | [`action-classes`](envs::action_classes) | 1 | 1 | 1 with the action's probability |
 //!
 //! Every generated task carries its ground-truth difficulty, so that a sampler's estimate can be compared with it.
 

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use groupwise_core::seams::TokenScores;
 use groupwise_core::{
     AdvantageEstimator, Advantages, DataError, JudgedStep, Needs, Offsets, ProcessRewards, RewardBatch, Task,
     TokenBatch, Trajectory,
@@ -25,6 +26,9 @@ pub(crate) struct Assembled {
     judged: Option<Vec<JudgedStep>>,
     entropy: Vec<f64>,
     trajectories: Option<Vec<Trajectory>>,
+    off_policy: Vec<bool>,
+    /// Trajectories whose log-probabilities are to be computed anew.
+    rescored: Vec<usize>,
 }
 
 /// Flattens the members of these groups.  A member that must not enter the loss, or that could not be scored,
@@ -62,10 +66,17 @@ pub(crate) fn assemble(groups: &[&Group], temperature: f64, needs: Needs) -> Res
         judged: Some(Vec::new()),
         entropy: Vec::new(),
         trajectories: needs.contains(Needs::TRAJECTORIES).then(Vec::new),
+        off_policy: Vec::new(),
+        rescored: Vec::new(),
     };
     for group in groups {
         for (i, member) in group.members.iter().enumerate() {
             let reward = group.rewards.rewards[i].filter(|_| !group.lacks_baseline());
+            let injected = group.injected.as_ref().filter(|x| x.index == i);
+            if injected.is_some_and(|x| x.rescore) {
+                out.rescored.push(out.rewards.len());
+            }
+            out.off_policy.push(injected.is_some_and(|x| x.off_policy));
             out.push(member, reward, group.rewards.trained[i] && reward.is_some());
             out.push_steps(group.steps.as_ref().map(|s| s[i].as_slice()));
         }
@@ -120,6 +131,24 @@ impl Assembled {
         })
     }
 
+    /// True if log-probabilities of some trajectories must come from the learner.
+    pub(crate) fn needs_scores(&self) -> bool {
+        !self.rescored.is_empty()
+    }
+
+    /// Writes these scores of the batch over those of the trajectories that are to be scored anew.
+    pub(crate) fn rescore(&mut self, scores: &TokenScores) {
+        let batch = &mut self.batch;
+        for i in &self.rescored {
+            for t in batch.tokens.range_of(*i..*i + 1).filter(|t| batch.mask[*t]) {
+                batch.logp_sampler[t] = scores.logp[t];
+                if let Some(entropy) = scores.entropy.get(t) {
+                    self.entropy[t] = *entropy;
+                }
+            }
+        }
+    }
+
     /// Entropies of the sampler's distributions, along the batch.
     pub(crate) fn entropy(&self) -> &[f64] {
         &self.entropy
@@ -165,6 +194,7 @@ impl Assembled {
             process: self.process(),
             trajectories: self.trajectories.as_deref(),
             tasks: Some(tasks),
+            off_policy: Some(&self.off_policy),
             ..RewardBatch::new(batch.groups.spans(), &self.rewards)
         };
         let advantages = estimator.estimate(&rewards)?;
@@ -208,6 +238,7 @@ mod tests {
             greedy: None,
             n_aborted: 0,
             aborted_tokens: 0,
+            injected: None,
         }
     }
 

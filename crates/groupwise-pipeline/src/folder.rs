@@ -68,6 +68,9 @@ pub struct Checkpoint {
     pub tokens: u64,
     /// The prompt sampler.
     pub sampler: State,
+    /// The group repair.
+    #[serde(default)]
+    pub repair: State,
     /// History of every prompt.
     pub memory: State,
     /// The learning-rate schedule.

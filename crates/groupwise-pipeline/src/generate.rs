@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use groupwise_core::event::BillKind;
-use groupwise_core::seams::{PolicyError, Rendered, Sampling, Surveyed};
+use groupwise_core::seams::{GroupRepair, PolicyError, Rendered, Sampling, Surveyed};
 use groupwise_core::{
     GroupOutcome, GroupRewards, JudgedStep, Key, Needs, Policy, PromptMemory, PromptSampler, StopReason,
     Stream, Task, Trajectory,
@@ -13,6 +13,7 @@ use groupwise_rollout::{GroupRequest, roll_out};
 
 use crate::PipelineError;
 use crate::error::at;
+use crate::repair::Injected;
 
 /// Generation batches after which a filter without a limit of its own is given up on.
 const MAX_GEN_BATCHES: u32 = 1000;
@@ -21,9 +22,9 @@ const MAX_GEN_BATCHES: u32 = 1000;
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) task: usize,
-    /// Members that were finished.
+    /// Members that were finished, as they train.
     pub(crate) members: Vec<Trajectory>,
-    /// Verifier scores, as stateful parts see them.
+    /// Verifier scores of the fresh members, as stateful parts see them.
     pub(crate) outcome: GroupOutcome,
     /// After the shapers, as the estimator sees them.
     pub(crate) rewards: GroupRewards,
@@ -36,6 +37,8 @@ pub(crate) struct Group {
     pub(crate) n_aborted: usize,
     /// Tokens they had cost until then.
     pub(crate) aborted_tokens: usize,
+    /// What a repair put among the members.
+    pub(crate) injected: Option<Injected>,
 }
 
 /// What the greedy rollout of a group came to.
@@ -48,6 +51,11 @@ pub(crate) struct Greedy {
 }
 
 impl Group {
+    /// Rollouts made for this group, but for a greedy one.
+    pub(crate) fn n_rollouts(&self) -> u64 {
+        (self.n_fresh() + self.n_aborted) as u64
+    }
+
     /// Tokens that were sampled for this group, whatever became of them.
     pub(crate) fn tokens(&self) -> u64 {
         let members: usize = self.outcome.lengths.iter().sum();
@@ -66,6 +74,7 @@ pub(crate) struct Generator<'a> {
     pub(crate) tasks: &'a [Task],
     pub(crate) seed: u64,
     pub(crate) sampler: &'a mut dyn PromptSampler,
+    pub(crate) repair: &'a mut dyn GroupRepair,
     pub(crate) memory: &'a PromptMemory,
     pub(crate) policy: &'a mut dyn Policy,
     /// Rollouts that may still be billed.
@@ -83,6 +92,8 @@ pub(crate) struct Survey {
 /// Groups of a step or of one batch of it, in generation order; refused ones are marked as discarded.
 pub(crate) struct Generated {
     pub(crate) groups: Vec<Group>,
+    /// Hinted rollouts made to repair groups; none of them trains as a group of its own.
+    pub(crate) searches: Vec<Group>,
     /// Rollouts that no prompt had room for.
     pub(crate) unspent: u32,
     /// Rollouts that the allocator sent to its fallback pool.
@@ -96,6 +107,7 @@ impl Generator<'_> {
         let limit = self.plan.filter.max_gen_batches().unwrap_or(MAX_GEN_BATCHES);
         let mut out = Generated {
             groups: Vec::new(),
+            searches: Vec::new(),
             unspent: 0,
             surplus: 0,
         };
@@ -105,14 +117,18 @@ impl Generator<'_> {
             let generated = self.batch(step, batch, &mut samples_taken)?;
             out.unspent += generated.unspent;
             out.surplus += generated.surplus;
-            for mut group in generated.groups {
-                let keep = admitted < wanted && self.plan.filter.admits(&group.outcome);
+            let mut fresh = generated.groups;
+            let searches = self.mend(step, batch, &mut fresh)?;
+            billed += searches.iter().map(Group::n_rollouts).sum::<u64>();
+            out.searches.extend(searches);
+            for mut group in fresh {
+                let keep = admitted < wanted && self.plan.filter.admits(group.trained_outcome());
                 if keep {
                     admitted += 1;
                 } else {
                     group.kind = BillKind::Discarded;
                 }
-                billed += group.members.len() as u64;
+                billed += group.n_fresh() as u64;
                 out.groups.push(group);
             }
             if admitted >= wanted || !self.plan.filter.refills() || billed >= self.allowance {
@@ -173,7 +189,7 @@ impl Generator<'_> {
         Ok(Some(survey))
     }
 
-    fn sampling(&self, greedy: bool) -> Sampling {
+    pub(crate) fn sampling(&self, greedy: bool) -> Sampling {
         let run = &self.plan.recipe.run;
         Sampling {
             temperature: run.temperature,
@@ -233,6 +249,7 @@ impl Generator<'_> {
         }
         Ok(Generated {
             groups,
+            searches: Vec::new(),
             unspent: allocation.unspent,
             surplus: allocation.surplus,
         })
@@ -273,7 +290,7 @@ impl Generator<'_> {
         Ok(members)
     }
 
-    fn scores(&self, task: &Task, members: &[Trajectory]) -> Vec<Option<f64>> {
+    pub(crate) fn scores(&self, task: &Task, members: &[Trajectory]) -> Vec<Option<f64>> {
         members
             .iter()
             .map(|m| self.plan.verifier.score(task, m).value())
@@ -281,7 +298,7 @@ impl Generator<'_> {
     }
 
     /// Drops aborted members, scores the rest, shapes the rewards.
-    fn judge(
+    pub(crate) fn judge(
         &self,
         step: u64,
         index: usize,
@@ -310,6 +327,7 @@ impl Generator<'_> {
             greedy: None,
             n_aborted: aborted.len(),
             aborted_tokens: aborted.iter().map(Trajectory::n_policy_tokens).sum(),
+            injected: None,
         })
     }
 
@@ -359,7 +377,7 @@ impl Generator<'_> {
     }
 }
 
-fn request<'a>(
+pub(crate) fn request<'a>(
     seed: u64,
     step: u64,
     index: usize,

@@ -14,6 +14,7 @@ mod folder;
 mod generate;
 mod identity;
 mod metrics;
+mod repair;
 mod run;
 mod update;
 mod warm_start;

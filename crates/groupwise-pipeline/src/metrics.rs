@@ -80,8 +80,26 @@ impl Metrics {
             "rollouts/aborted",
             groups.iter().map(|g| g.n_aborted).sum::<usize>() as f64,
         );
+        self.repairs(generated, &kept);
         self.set("rollouts/unspent", f64::from(generated.unspent));
         self.set("rollouts/surplus", f64::from(generated.surplus));
+    }
+
+    /// What was put into groups: share of the groups that train with it, and its mean reward.
+    fn repairs(&mut self, generated: &Generated, kept: &[&Group]) {
+        let rewards: Vec<f64> = kept
+            .iter()
+            .filter_map(|g| g.rewards.rewards[g.injected.as_ref()?.index])
+            .collect();
+        if !rewards.is_empty() {
+            let share = rewards.len() as f64 / kept.len() as f64;
+            self.set("repair/share", share);
+            self.set("repair/reward/mean", mean(&rewards));
+        }
+        let tried: u64 = generated.searches.iter().map(Group::n_rollouts).sum();
+        if tried > 0 {
+            self.set("repair/rollouts", tried as f64);
+        }
     }
 
     fn components(&mut self, kept: &[&Group]) {

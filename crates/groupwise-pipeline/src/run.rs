@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use groupwise_core::event::{BillKind, EVENT_VERSION, EventSink};
-use groupwise_core::seams::{PolicyError, Symbols};
+use groupwise_core::seams::{GroupRepair, PolicyError, RolledGroup, Symbols};
 use groupwise_core::{
     Event, GroupOutcome, Key, Learner, Needs, Policy, PromptMemory, PromptSampler, Schedule, Stream, Task,
 };
@@ -97,6 +97,7 @@ pub struct Run<'a> {
     policy: Box<dyn Policy>,
     learner: Option<Box<dyn Learner>>,
     sampler: Box<dyn PromptSampler>,
+    repair: Box<dyn GroupRepair>,
     memory: PromptMemory,
     learning_rate: Box<dyn Schedule>,
     folder: RunFolder,
@@ -166,8 +167,12 @@ impl<'a> Run<'a> {
             what: e.to_string(),
         })?;
         folder.describe(&info, &recipe)?;
+        let mut sampler = plan.recipe.sampler(tasks.len())?;
+        let prepared = sampler.prepare(&tasks, plan.recipe.run.steps);
+        prepared.map_err(at(0, "prompt sampler"))?;
         Ok(Self {
-            sampler: plan.recipe.sampler(tasks.len())?,
+            sampler,
+            repair: plan.recipe.group_repair()?,
             memory: PromptMemory::new(tasks.len(), MEMORY_RESULTS),
             learning_rate: Box::new(plan.learning_rate),
             plan,
@@ -264,6 +269,7 @@ impl<'a> Run<'a> {
         let generated = clock.seconds();
         let mut metrics = Metrics::default();
         metrics.record_groups(&generation);
+        self.log_groups(step, &generation.searches, sink)?;
         let groups = generation.groups;
         let kept: Vec<&Group> = groups.iter().filter(|g| g.kind != BillKind::Discarded).collect();
         if let Some(learner) = &mut self.learner {
@@ -337,6 +343,7 @@ impl<'a> Run<'a> {
             tasks: &self.tasks,
             seed: self.seed,
             sampler: self.sampler.as_mut(),
+            repair: self.repair.as_mut(),
             memory: &self.memory,
             policy: self.policy.as_mut(),
             allowance,
@@ -346,7 +353,25 @@ impl<'a> Run<'a> {
 
     /// Shows the groups of a step to whatever has memory, discarded ones included.
     fn observe(&mut self, step: u64, groups: Vec<Group>) -> Result<(), PipelineError> {
-        let outcomes: Vec<GroupOutcome> = groups.into_iter().map(|g| g.outcome).collect();
+        let (mut indices, mut members, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
+        for group in groups {
+            indices.push(group.task);
+            let (fresh, outcome) = group.into_fresh();
+            members.push(fresh);
+            outcomes.push(outcome);
+        }
+        let rolled: Vec<RolledGroup<'_>> = indices
+            .iter()
+            .zip(&members)
+            .zip(&outcomes)
+            .map(|((task, members), outcome)| RolledGroup {
+                task: &self.tasks[*task],
+                members,
+                outcome,
+            })
+            .collect();
+        let repaired = self.repair.observe(step, &rolled);
+        repaired.map_err(at(step, "group repair"))?;
         let sampled = self.sampler.observe(step, &outcomes);
         sampled.map_err(at(step, "prompt sampler"))?;
         let remembered = self.memory.observe(step, &outcomes);
@@ -361,8 +386,7 @@ impl<'a> Run<'a> {
         sink: &mut dyn EventSink,
     ) -> Result<(), PipelineError> {
         for group in groups {
-            let n_rollouts = (group.members.len() + group.n_aborted) as u64;
-            *self.billed.entry(group.kind).or_default() += n_rollouts;
+            *self.billed.entry(group.kind).or_default() += group.n_rollouts();
             self.tokens += group.tokens();
             if group.greedy.is_some() {
                 *self.billed.entry(BillKind::Auxiliary).or_default() += 1;
@@ -373,7 +397,7 @@ impl<'a> Run<'a> {
                 task: task.id.clone(),
                 difficulty: task.difficulty,
                 kind: group.kind,
-                rewards: group.rewards.rewards.clone(),
+                rewards: group.fresh_rewards().to_vec(),
                 lengths: group.outcome.lengths.clone(),
             };
             self.emit(event, sink)?;
@@ -430,6 +454,7 @@ impl<'a> Run<'a> {
             billed: self.billed.clone(),
             tokens: self.tokens,
             sampler: self.sampler.save(),
+            repair: self.repair.save().map_err(at(self.step, "group repair"))?,
             memory,
             schedule: self.learning_rate.save(),
             learner: String::new(),
@@ -450,6 +475,7 @@ impl<'a> Run<'a> {
             what: format!("{e}"),
         };
         self.sampler.load(&state.sampler).map_err(fits)?;
+        self.repair.load(&state.repair).map_err(fits)?;
         self.memory.load(&state.memory).map_err(fits)?;
         self.learning_rate.load(&state.schedule).map_err(fits)?;
         (self.step, self.billed, self.tokens) = (state.step, state.billed, state.tokens);

@@ -51,11 +51,14 @@ pub(crate) fn update(
     if assembled.batch.n_tokens() == 0 {
         return Ok(());
     }
-    if needs_old(plan) {
+    if needs_old(plan) || assembled.needs_scores() {
         let scores = learner
             .score(&assembled.batch)
             .map_err(at(step, "old log-probabilities"))?;
-        assembled.batch.logp_old = Some(scores.logp);
+        assembled.rescore(&scores);
+        if needs_old(plan) {
+            assembled.batch.logp_old = Some(scores.logp);
+        }
     }
     if needs_reference(plan) {
         let reference = learner.score_reference(&assembled.batch);

@@ -5,7 +5,7 @@ use groupwise_core::part::PartInfo;
 use groupwise_env::WorldSpec;
 use groupwise_objective::ObjectiveSpec;
 use groupwise_reward::{ShaperSpec, VerifierSpec};
-use groupwise_sampler::{AllocatorSpec, FilterSpec, SamplerSpec, ScaffoldSpec};
+use groupwise_sampler::{AllocatorSpec, FilterSpec, RepairSpec, SamplerSpec, ScaffoldSpec};
 
 /// The parts of each seam, by the seam's key in recipes, in the order in which a run calls them.
 ///
@@ -22,6 +22,7 @@ pub fn catalogue() -> Vec<(&'static str, Vec<PartInfo>)> {
         ("allocator", AllocatorSpec::catalogue()),
         ("filter", FilterSpec::catalogue()),
         ("scaffold", ScaffoldSpec::catalogue()),
+        ("repair", RepairSpec::catalogue()),
         ("verifier", VerifierSpec::catalogue()),
         ("shapers", ShaperSpec::catalogue()),
         ("advantage", AdvantageSpec::catalogue()),

@@ -1,8 +1,9 @@
-//! A recipe file: base, arms, seeds, claim.
+//! A recipe file: base, arms, seeds, claims.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
 use crate::RecipeError;
@@ -38,10 +39,14 @@ impl Default for AblationConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Direction {
-    /// The arm must score higher than the control.
+    /// The arm must score higher than the control, by `least_effect` or more.
     Higher,
-    /// The arm must score lower.
+    /// The arm must score lower, by `least_effect` or more.
     Lower,
+    /// The arm must not score lower by `least_effect` or more.
+    NotLower,
+    /// The arm must score neither higher nor lower by `least_effect` or more.
+    Equal,
 }
 
 /// A claim an experiment is made to test.
@@ -50,7 +55,7 @@ pub enum Direction {
 pub struct Claim {
     /// The claim in words.
     pub text: String,
-    /// Metric it is about, with its summary: `area:eval/success`, `final:eval/success`.
+    /// Metric it is about, with its summary: `area:eval/success`, `final:eval/success`, `mean:effective_gradient_ratio`.
     pub metric: String,
     /// The arm that must differ.
     pub arm: String,
@@ -58,8 +63,27 @@ pub struct Claim {
     pub control: String,
     /// Which way.
     pub direction: Direction,
-    /// Least effect that counts.
+    /// Least effect that counts, at least 0; above 0 where a claim is that there is none.
     pub least_effect: f64,
+}
+
+impl Claim {
+    /// Checks what needs no arm to be known.
+    fn validate(&self) -> Result<(), (&'static str, String)> {
+        let effect = self.least_effect;
+        if !(effect >= 0.0 && effect.is_finite()) {
+            return Err((
+                "least_effect",
+                format!("{effect} is out of range, must be a finite number >= 0"),
+            ));
+        }
+        let needs_margin = matches!(self.direction, Direction::NotLower | Direction::Equal);
+        if needs_margin && effect == 0.0 {
+            let what = "0 is out of range, must be > 0 where the claim is that an effect is absent";
+            return Err(("least_effect", what.into()));
+        }
+        Ok(())
+    }
 }
 
 /// One arm with its resolved recipe.
@@ -80,8 +104,8 @@ pub struct Experiment {
     pub description: String,
     /// Seeds, baseline, metric.
     pub ablation: AblationConfig,
-    /// Claim under test, if any.
-    pub claim: Option<Claim>,
+    /// Claims under test, in the order of the file.
+    pub claims: Vec<Claim>,
     /// Arms in the order of the file; a file without arms has one, `base`.
     pub arms: Vec<Arm>,
 }
@@ -95,10 +119,9 @@ struct Header {
     description: String,
     #[serde(default)]
     ablation: AblationConfig,
-    claim: Option<Claim>,
 }
 
-const HEADER: &[&str] = &["name", "description", "ablation", "claim"];
+const HEADER: &[&str] = &["name", "description", "ablation"];
 
 impl Experiment {
     /// Reads a file, applies overrides (`run.steps=20`) to every arm, and checks everything.
@@ -127,7 +150,8 @@ impl Experiment {
                 header.insert((*key).to_owned(), value);
             }
         }
-        let mut header: Header = decode(&source, None, Value::Table(header))?;
+        let mut header: Header = decode(&source, None, &[], Value::Table(header))?;
+        let claims = read_claims(&source, base.remove("claim"))?;
         let arms = match base.remove("arms") {
             None => Table::new(),
             Some(Value::Table(arms)) => arms,
@@ -148,7 +172,7 @@ impl Experiment {
             }
             overrides.iter().for_each(|over| merge(&mut table, over));
             let arm = arms.contains_key(&name).then_some(name.as_str());
-            let recipe: Recipe = decode(&source, arm, Value::Table(table))?;
+            let recipe: Recipe = decode(&source, arm, &[], Value::Table(table))?;
             // Building checks the ranges; the data folder only matters once tasks are read.
             recipe
                 .build(Some(PathBuf::from("data")))
@@ -162,7 +186,7 @@ impl Experiment {
             name: header.name,
             description: header.description,
             ablation: header.ablation,
-            claim: header.claim,
+            claims,
             arms: resolved,
         };
         experiment.check(&source)?;
@@ -175,6 +199,31 @@ impl Experiment {
             .baseline
             .as_deref()
             .unwrap_or(self.arms[0].name.as_str())
+    }
+
+    /// Hash of all that decides what a reproduction finds: resolved arms, seeds, baseline, metric, claims.
+    ///
+    /// Comments, the description and the order of keys do not enter; a changed default of a part does.  A seam that holds
+    /// what an absent one means enters as absent, so that a seam this project gains later changes no hash.
+    ///
+    /// # Errors
+    /// If a value cannot be written down.
+    pub fn fingerprint(&self) -> Result<String, RecipeError> {
+        let fail = |e: serde_json::Error| RecipeError::Resolved(e.to_string());
+        let mut arms = Vec::new();
+        for Arm { name, recipe } in &self.arms {
+            let resolved = serde_json::to_value(recipe).map_err(fail)?;
+            let mut seams = resolved.as_object().cloned().unwrap_or_default();
+            let mut needed = seams.clone();
+            needed.retain(|key, _| ["run", "env", "policy"].contains(&key.as_str()));
+            let bare: Recipe = serde_json::from_value(needed.clone().into()).map_err(fail)?;
+            let bare = serde_json::to_value(bare).map_err(fail)?;
+            seams.retain(|key, value| needed.contains_key(key) || bare.get(key) != Some(value));
+            arms.push((name.as_str(), seams));
+        }
+        let text = serde_json::to_vec(&(&self.ablation, &self.claims, arms)).map_err(fail)?;
+        let digest = Sha256::digest(text);
+        Ok(digest.iter().take(8).map(|b| format!("{b:02x}")).collect())
     }
 
     /// The arm of that name.
@@ -202,9 +251,13 @@ impl Experiment {
         if let Some(baseline) = &self.ablation.baseline {
             is_arm(&["ablation", "baseline"], baseline)?;
         }
-        if let Some(claim) = &self.claim {
-            is_arm(&["claim", "arm"], &claim.arm)?;
-            is_arm(&["claim", "control"], &claim.control)?;
+        for (i, claim) in self.claims.iter().enumerate() {
+            let i = i.to_string();
+            is_arm(&["claim", &i, "arm"], &claim.arm)?;
+            is_arm(&["claim", &i, "control"], &claim.control)?;
+            claim.validate().map_err(|(key, what)| {
+                source.error(None, &["claim".into(), i.clone(), key.to_owned()], &what)
+            })?;
         }
         if self.ablation.seeds.is_empty() {
             return Err(source.error(None, &place(["ablation", "seeds"]), "must name at least one seed"));
@@ -251,14 +304,30 @@ fn read_overrides(texts: &[String], ablation: &mut AblationConfig) -> Result<Vec
     Ok(tables)
 }
 
-/// Decodes a value, locating what does not fit.
+/// The claims of `[claim]` or of every `[[claim]]`.
+fn read_claims(source: &Source<'_>, value: Option<Value>) -> Result<Vec<Claim>, RecipeError> {
+    let values = match value {
+        None => Vec::new(),
+        Some(Value::Array(values)) => values,
+        Some(one) => vec![one],
+    };
+    let numbered = values.into_iter().enumerate();
+    numbered
+        .map(|(i, value)| decode(source, None, &["claim".into(), i.to_string()], value))
+        .collect()
+}
+
+/// Decodes a value, locating what does not fit; `place` is where the value stands.
 fn decode<T: serde::de::DeserializeOwned>(
     source: &Source<'_>,
     arm: Option<&str>,
+    place: &[String],
     value: Value,
 ) -> Result<T, RecipeError> {
-    serde_path_to_error::deserialize(value)
-        .map_err(|error| source.error(arm, &keys(error.path()), error.inner().message()))
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = [place, keys(error.path()).as_slice()].concat();
+        source.error(arm, &path, error.inner().message())
+    })
 }
 
 /// The file an experiment of that name would live in, for messages.

@@ -109,6 +109,7 @@ fn sections(recipe: &Recipe) -> Vec<Section> {
         part!("allocator", recipe.allocator),
         part!("filter", recipe.filter),
         part!("scaffold", recipe.scaffold),
+        part!("repair", recipe.repair),
         part!("verifier", recipe.verifier),
     ];
     out.extend(recipe.shapers.iter().map(|shaper| part!("shaper", shaper)));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_path_to_error::Segment;
-use toml_edit::{Document, Item, TableLike};
+use toml_edit::{Document, Item, TableLike, Value};
 
 use crate::RecipeError;
 use crate::error::{Located, Unknown};
@@ -94,12 +94,23 @@ impl<'a> Source<'a> {
 }
 
 /// Depth reached along the path, and the byte offset of the last key found.
+///
+/// A number after the key of a list chooses one of its tables; after the key of a single table it chooses that one.
 fn deepest(table: &dyn TableLike, path: &[String]) -> Option<(usize, usize)> {
     let (first, rest) = path.split_first()?;
     let (key, item) = table.get_key_value(first)?;
     let here = key.span().or_else(|| item.span()).map(|span| (1, span.start));
-    let below = item
-        .as_table_like()
+    let index = rest.first().and_then(|r| r.parse::<usize>().ok());
+    let (inner, rest): (Option<&dyn TableLike>, _) = match (index, item) {
+        (Some(i), Item::ArrayOfTables(list)) => (list.get(i).map(|t| t as _), &rest[1..]),
+        (Some(i), Item::Value(Value::Array(list))) => (
+            list.get(i).and_then(Value::as_inline_table).map(|t| t as _),
+            &rest[1..],
+        ),
+        (Some(_), _) => (item.as_table_like(), &rest[1..]),
+        (None, _) => (item.as_table_like(), rest),
+    };
+    let below = inner
         .and_then(|t| deepest(t, rest))
         .map(|(d, offset)| (d + 1, offset));
     below.or(here)

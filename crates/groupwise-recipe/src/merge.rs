@@ -10,6 +10,7 @@ pub(crate) const SEAMS: &[&str] = &[
     "allocator",
     "filter",
     "scaffold",
+    "repair",
     "verifier",
     "advantage",
     "objective",

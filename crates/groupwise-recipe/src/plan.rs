@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use groupwise_advantage::AdvantageSpec;
 use groupwise_core::schedule::Ramp;
+use groupwise_core::seams::GroupRepair;
 use groupwise_core::{
     AdvantageEstimator, BudgetAllocator, GroupFilter, Needs, Objective, ParamError, PromptSampler,
     RewardShaper, Scaffold, Verifier, World,
 };
 use groupwise_env::WorldContext;
 use groupwise_objective::regularizer::KlPenalty;
-use groupwise_sampler::{AllocatorContext, SamplerContext};
+use groupwise_sampler::{AllocatorContext, RepairContext, SamplerContext};
 
 use crate::recipe::{PolicySpec, Recipe};
 
@@ -81,6 +82,7 @@ impl Recipe {
             self.sampler.name(),
             self.sampler(self.run.prompts_per_step).map(|_| ()),
         )?;
+        let repair = within("repair", self.repair.name(), self.group_repair())?;
         let plan = Plan {
             world: within("env", self.env.name(), self.env.build(&WorldContext { data }))?,
             allocator: within(
@@ -98,12 +100,12 @@ impl Recipe {
             learning_rate,
             recipe: self.clone(),
         };
-        self.check_needs(&plan)?;
+        self.check_needs(&plan, repair.as_ref())?;
         Ok(plan)
     }
 
     /// Refuses parts that need what no run of this recipe can give, before anything is computed.
-    fn check_needs(&self, plan: &Plan) -> Result<(), PartError> {
+    fn check_needs(&self, plan: &Plan, repair: &dyn GroupRepair) -> Result<(), PartError> {
         if self.objective.reads_rewards() && !matches!(self.advantage, AdvantageSpec::Raw(_)) {
             let name = self.advantage.name();
             let range = format!(
@@ -127,22 +129,22 @@ impl Recipe {
                 let error = ParamError::new(name, value, "used with a verifier that judges steps");
                 return Err((vec![seam.to_owned(), name.to_owned()], error));
             }
-            for (need, value, range) in [
-                (
-                    Needs::VALUES,
+            let missing = if needs.contains(Needs::VALUES) {
+                Some((
                     "needs value estimates",
                     "a part that does not: no critic is trained",
-                ),
-                (
-                    Needs::OFF_POLICY,
-                    "needs to know which answers were not sampled",
-                    "a part or mode that does not: no scaffold puts a reference solution into a group",
-                ),
-            ] {
-                if needs.contains(need) {
-                    let error = ParamError::new(name, value, range);
-                    return Err((vec![seam.to_owned(), name.to_owned()], error));
-                }
+                ))
+            } else if needs.contains(Needs::OFF_POLICY) && !repair.injects_references() {
+                Some((
+                    "needs reference solutions in the groups",
+                    "used with [repair.inject-reference], which puts them there",
+                ))
+            } else {
+                None
+            };
+            if let Some((value, range)) = missing {
+                let error = ParamError::new(name, value, range);
+                return Err((vec![seam.to_owned(), name.to_owned()], error));
             }
         }
         Ok(())
@@ -156,6 +158,16 @@ impl Recipe {
         self.sampler.build(&SamplerContext {
             n_tasks,
             num_generations: self.run.num_generations,
+        })
+    }
+
+    /// The group repair for a run.
+    ///
+    /// # Errors
+    /// Names key, value and range.
+    pub fn group_repair(&self) -> Result<Box<dyn GroupRepair>, ParamError> {
+        self.repair.build(&RepairContext {
+            steps: self.run.steps,
         })
     }
 

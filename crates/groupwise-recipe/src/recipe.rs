@@ -7,7 +7,7 @@ use groupwise_core::schedule::{Ramp, Shape};
 use groupwise_env::WorldSpec;
 use groupwise_objective::ObjectiveSpec;
 use groupwise_reward::{ShaperSpec, VerifierSpec};
-use groupwise_sampler::{AllocatorSpec, FilterSpec, SamplerSpec, ScaffoldSpec};
+use groupwise_sampler::{AllocatorSpec, FilterSpec, RepairSpec, SamplerSpec, ScaffoldSpec};
 use serde::{Deserialize, Serialize};
 
 /// One resolved run: every part with every value that changes a number.
@@ -35,6 +35,9 @@ pub struct Recipe {
     /// How a prompt is put.
     #[serde(default = "default_scaffold")]
     pub scaffold: ScaffoldSpec,
+    /// What is put into a group from elsewhere.
+    #[serde(default = "default_repair")]
+    pub repair: RepairSpec,
     /// What an answer is worth.
     #[serde(default = "default_verifier")]
     pub verifier: VerifierSpec,
@@ -63,6 +66,10 @@ fn default_filter() -> FilterSpec {
 
 fn default_scaffold() -> ScaffoldSpec {
     ScaffoldSpec::Plain(Default::default())
+}
+
+fn default_repair() -> RepairSpec {
+    RepairSpec::None(Default::default())
 }
 
 fn default_verifier() -> VerifierSpec {

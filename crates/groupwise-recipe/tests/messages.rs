@@ -189,6 +189,73 @@ fn seeds_baseline_and_claim_must_exist() {
 }
 
 #[test]
+fn claims_are_one_table_or_a_list_and_each_is_checked() {
+    let claim = |text: &str, change: (&str, &str)| {
+        let fields = "text = \"t\"\nmetric = \"m\"\narm = \"base\"\ncontrol = \"base\"\n\
+                      direction = \"higher\"\nleast_effect = 0.1\n";
+        format!("{text}\n{}", fields.replace(change.0, change.1))
+    };
+    let read = |text: &str| Experiment::from_text(Path::new("r.toml"), text, &[]);
+    let one = claim(&format!("{GOOD}[claim]"), ("", ""));
+    assert_eq!(read(&one).unwrap().claims.len(), 1);
+    let two = claim(
+        &format!("{}[[claim]]", claim(&format!("{GOOD}[[claim]]"), ("", ""))),
+        ("", ""),
+    );
+    assert_eq!(read(&two).unwrap().claims.len(), 2);
+    assert_eq!(read(GOOD).unwrap().claims, []);
+    let second = |change| {
+        let first = claim(&format!("{GOOD}[[claim]]"), ("", ""));
+        message(&claim(&format!("{first}[[claim]]"), change))
+    };
+    assert_eq!(
+        second(("arm = \"base\"", "arm = \"x\"")),
+        "r.toml:18:1: claim.1.arm: no arm is called `x`, known: base"
+    );
+    assert_eq!(
+        second(("= 0.1", "= -0.1")),
+        "r.toml:21:1: claim.1.least_effect: -0.1 is out of range, must be a finite number >= 0"
+    );
+    assert_eq!(
+        second(("\"higher\"\nleast_effect = 0.1", "\"equal\"\nleast_effect = 0.0")),
+        "r.toml:21:1: claim.1.least_effect: 0 is out of range, must be > 0 where the claim is that an effect is absent"
+    );
+    assert!(second(("metric", "metrik")).starts_with("r.toml:17:1: claim.1.metrik: unknown key `metrik`"));
+    let single = claim(
+        &format!("{GOOD}[claim]"),
+        ("control = \"base\"", "control = \"x\""),
+    );
+    assert_eq!(
+        message(&single),
+        "r.toml:12:1: claim.0.control: no arm is called `x`, known: base"
+    );
+}
+
+#[test]
+fn the_fingerprint_follows_what_decides_the_result() {
+    let of = |text: &str| {
+        let experiment = Experiment::from_text(Path::new("r.toml"), text, &[]).unwrap();
+        experiment.fingerprint().unwrap()
+    };
+    let base = of(GOOD);
+    assert_eq!(base.len(), 16);
+    assert_eq!(of(&format!("# A comment.\n{GOOD}")), base);
+    assert_eq!(
+        of(&GOOD.replace("name = \"good\"", "name = \"good\"\ndescription = \"d\"")),
+        base
+    );
+    assert_ne!(of(&format!("{GOOD}[ablation]\nseeds = [5]\n")), base);
+    assert_eq!(of(&format!("{GOOD}[scaffold.plain]\n[filter.none]\n")), base);
+    assert_ne!(of(&format!("{GOOD}[scaffold.seele]\n")), base);
+    let claim =
+        "[claim]\ntext = \"t\"\nmetric = \"m\"\narm = \"base\"\ncontrol = \"base\"\ndirection = \"higher\"\n";
+    let with_claim = of(&format!("{GOOD}{claim}least_effect = 0.1\n"));
+    assert_ne!(with_claim, base);
+    assert_ne!(of(&format!("{GOOD}{claim}least_effect = 0.2\n")), with_claim);
+    assert_ne!(of(&GOOD.replace("[advantage.grpo]", "[advantage.rloo]")), base);
+}
+
+#[test]
 fn overrides_are_checked_like_the_file() {
     let read = |over: &str| Experiment::from_text(Path::new("r.toml"), GOOD, &[over.to_owned()]);
     assert_eq!(read("run.steps=9").unwrap().arms[0].recipe.run.steps, 9);
@@ -233,8 +300,8 @@ fn a_mode_that_needs_a_reference_solution_in_the_group_is_refused_before_the_run
         let found = advantage(mode);
         assert_eq!(
             found,
-            "r.toml:6:12: advantage.tempsamp-r1.tempsamp-r1: needs to know which answers were not sampled is out of \
-             range, must be a part or mode that does not: no scaffold puts a reference solution into a group"
+            "r.toml:6:12: advantage.tempsamp-r1.tempsamp-r1: needs reference solutions in the groups is out of range, \
+             must be used with [repair.inject-reference], which puts them there"
         );
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(doc)]
 use crate::summary::Measure;
 
-/// A claim, as it stands under `claim` in `ablation.json`.
+/// A claim, as it stands in the list `claims` of `ablation.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
@@ -20,7 +20,7 @@ pub struct Claim {
     pub control: String,
     /// Which way the effect goes.
     pub direction: Direction,
-    /// Least effect that counts, at least 0, in the metric's unit.
+    /// Least effect that counts, at least 0, in the metric's unit: the margin of a claim that there is none.
     pub least_effect: f64,
 }
 
@@ -33,15 +33,21 @@ pub enum Direction {
     Higher,
     /// The arm has less of it.
     Lower,
+    /// The arm has not less of it, up to a margin.
+    NotLower,
+    /// The arm has as much of it, up to a margin.
+    Equal,
 }
 
 /// What the numbers say about a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClaimVerdict {
-    /// The interval lies on the claimed side of 0 and the estimate reaches the smallest effect that counts.
+    /// The interval lies on the claimed side of 0 and the estimate reaches the smallest effect that counts; for a claim
+    /// of no effect, the interval lies within the margin.
     Holds,
-    /// The interval lies on the other side of 0, or excludes every effect that counts.
+    /// The interval lies on the other side of 0, or excludes every effect that counts; for a claim of no effect, the
+    /// interval lies beyond the margin.
     DoesNotHold,
     /// Neither.
     Inconclusive,
@@ -67,13 +73,27 @@ pub struct ClaimSummary {
     pub verdict: ClaimVerdict,
     /// The numbers it rests on, or why there are none.
     pub basis: String,
+    /// Mean paired difference, arm minus control; `None` without a common seed.
+    pub effect: Option<f64>,
+    /// The interval that decides; `None` below two common seeds.
+    pub interval: Option<(f64, f64)>,
+    /// Seeds that both arms finished.
+    pub n_seeds: usize,
 }
 
 /// Judges an effect with its interval.
 ///
 /// # Formula
 /// With differences turned so that the claimed direction is positive, estimate `d`, interval `[l, u]`, smallest effect
-/// `m`: holds if `l > 0` and `d >= m`; does not hold if `u < m`, or, for `m = 0`, `u < 0`; otherwise inconclusive.
+/// `m`:
+///
+/// | direction | holds | does not hold |
+/// |---|---|---|
+/// | higher, lower | `l > 0` and `d >= m` | `u < m` |
+/// | not lower | `l > -m` | `u < -m` |
+/// | equal | `-m < l` and `u < m` | `u < -m` or `l > m` |
+///
+/// Otherwise it is inconclusive.
 /// # Edge cases
 /// An interval without width comes from equal differences on all seeds and is inconclusive.
 /// # Example
@@ -89,19 +109,23 @@ pub struct ClaimSummary {
 /// ```
 pub fn judge(claim: &Claim, interval: &Interval) -> ClaimVerdict {
     let (estimate, low, high) = match claim.direction {
-        Direction::Higher => (interval.estimate, interval.low, interval.high),
         Direction::Lower => (-interval.estimate, -interval.high, -interval.low),
+        Direction::Higher | Direction::NotLower | Direction::Equal => {
+            (interval.estimate, interval.low, interval.high)
+        }
     };
     let width = high - low;
     let has_width = width > 1e-12 * estimate.abs() && width > 0.0;
-    if !has_width {
-        ClaimVerdict::Inconclusive
-    } else if low > 0.0 && estimate >= claim.least_effect {
-        ClaimVerdict::Holds
-    } else if high < claim.least_effect {
-        ClaimVerdict::DoesNotHold
-    } else {
-        ClaimVerdict::Inconclusive
+    let margin = claim.least_effect;
+    let (holds, fails) = match claim.direction {
+        Direction::Higher | Direction::Lower => (low > 0.0 && estimate >= margin, high < margin),
+        Direction::NotLower => (low > -margin, high < -margin),
+        Direction::Equal => (low > -margin && high < margin, high < -margin || low > margin),
+    };
+    match (has_width, holds, fails) {
+        (true, true, _) => ClaimVerdict::Holds,
+        (true, false, true) => ClaimVerdict::DoesNotHold,
+        _ => ClaimVerdict::Inconclusive,
     }
 }
 
@@ -156,6 +180,34 @@ mod tests {
         assert_eq!(
             judge(&lower, &interval(0.04, 0.01, 0.07)),
             ClaimVerdict::DoesNotHold
+        );
+        let not_lower = claim(0.02, Direction::NotLower);
+        assert_eq!(
+            judge(&not_lower, &interval(0.00, -0.01, 0.01)),
+            ClaimVerdict::Holds
+        );
+        assert_eq!(
+            judge(&not_lower, &interval(0.09, 0.05, 0.13)),
+            ClaimVerdict::Holds
+        );
+        assert_eq!(
+            judge(&not_lower, &interval(-0.02, -0.03, -0.01)),
+            ClaimVerdict::Inconclusive
+        );
+        assert_eq!(
+            judge(&not_lower, &interval(-0.05, -0.07, -0.03)),
+            ClaimVerdict::DoesNotHold
+        );
+        let equal = claim(0.02, Direction::Equal);
+        assert_eq!(judge(&equal, &interval(0.00, -0.01, 0.01)), ClaimVerdict::Holds);
+        for side in [-1.0, 1.0] {
+            let (a, b) = (0.03 * side, 0.07 * side);
+            let beyond = interval(0.05 * side, f64::min(a, b), f64::max(a, b));
+            assert_eq!(judge(&equal, &beyond), ClaimVerdict::DoesNotHold);
+        }
+        assert_eq!(
+            judge(&equal, &interval(0.01, -0.01, 0.03)),
+            ClaimVerdict::Inconclusive
         );
         assert_eq!(
             judge(&plain, &interval(0.25, 0.25, 0.25)),

@@ -1,6 +1,6 @@
 //! One pass over the events of a run: curves, bills, allocation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use groupwise_core::event::{BillKind, Event};
 use groupwise_core::stats::is_constant;
@@ -13,6 +13,7 @@ use crate::read::Record;
 pub(crate) struct MetricCurves {
     pub(crate) by_rollouts: Curve,
     pub(crate) by_tokens: Curve,
+    pub(crate) by_steps: Curve,
 }
 
 /// One training step, as far as figures need it.
@@ -36,6 +37,8 @@ pub(crate) struct GroupPoint {
 pub(crate) struct Numbers {
     pub(crate) metrics: BTreeMap<String, MetricCurves>,
     pub(crate) steps: Vec<StepPoint>,
+    /// Figures of step events: step and value, in order.
+    pub(crate) step_metrics: BTreeMap<String, Vec<(u64, f64)>>,
     pub(crate) groups: Vec<GroupPoint>,
     pub(crate) sizes: BTreeMap<usize, u64>,
     pub(crate) billed_rollouts: BTreeMap<BillKind, u64>,
@@ -43,12 +46,25 @@ pub(crate) struct Numbers {
     pub(crate) rollouts: u64,
     pub(crate) tokens: u64,
     pub(crate) effective: Option<f64>,
+    /// Share of the pool that entered an update at least once.
+    pub(crate) coverage: Option<f64>,
+    /// Tokens billed per task that was solved at least once in training; `None` if none was.
+    pub(crate) tokens_per_solved: Option<f64>,
     pub(crate) seconds: Option<f64>,
     pub(crate) phases: BTreeMap<String, f64>,
     pub(crate) steps_done: u64,
     pub(crate) weights: Option<String>,
     pub(crate) warnings: Vec<(u64, String)>,
     pub(crate) problems: Vec<String>,
+}
+
+impl Numbers {
+    /// Mean of a figure over the steps after `after`; `None` where no such step has it.
+    pub(crate) fn step_mean(&self, metric: &str, after: u64) -> Option<f64> {
+        let steps = self.step_metrics.get(metric)?.iter();
+        let values: Vec<f64> = steps.filter(|(step, _)| *step > after).map(|(_, v)| *v).collect();
+        (!values.is_empty()).then(|| mean(&values))
+    }
 }
 
 /// Groups of the step under way.
@@ -66,7 +82,19 @@ struct Collector {
     open: Open,
     mixed: u64,
     all: u64,
-    evals: BTreeMap<String, Vec<(f64, f64, f64)>>,
+    n_tasks: usize,
+    trained: BTreeSet<String>,
+    solved: BTreeSet<String>,
+    evals: BTreeMap<String, Vec<EvalPoint>>,
+}
+
+/// An evaluated value and all that it had cost.
+#[derive(Clone, Copy)]
+struct EvalPoint {
+    step: f64,
+    rollouts: f64,
+    tokens: f64,
+    value: f64,
 }
 
 /// Collects the numbers of a run.
@@ -91,6 +119,7 @@ impl Collector {
     fn take(&mut self, event: &Event) {
         match event {
             Event::Group {
+                task,
                 difficulty,
                 kind,
                 rewards,
@@ -98,6 +127,7 @@ impl Collector {
                 ..
             } => {
                 self.take_group(*difficulty, *kind, rewards, lengths);
+                self.take_task(task, *kind, rewards);
             }
             Event::Step {
                 step,
@@ -106,6 +136,10 @@ impl Collector {
                 metrics,
             } => {
                 self.bill(*step, *rollouts, *tokens);
+                for (name, value) in metrics.iter().filter(|(_, v)| v.is_finite()) {
+                    let values = self.found.step_metrics.entry(name.clone()).or_default();
+                    values.push((*step, *value));
+                }
                 self.close_step(*rollouts as f64, metrics.get("reward").copied());
             }
             Event::Eval {
@@ -116,7 +150,12 @@ impl Collector {
             } => {
                 self.bill(*step, *rollouts, *tokens);
                 for (name, value) in metrics {
-                    let point = (*rollouts as f64, *tokens as f64, *value);
+                    let point = EvalPoint {
+                        step: *step as f64,
+                        rollouts: *rollouts as f64,
+                        tokens: *tokens as f64,
+                        value: *value,
+                    };
                     self.evals.entry(name.clone()).or_default().push(point);
                 }
             }
@@ -132,7 +171,7 @@ impl Collector {
                 self.found.billed_rollouts = billed.clone();
                 self.found.weights = Some(weights.clone());
             }
-            Event::Start { .. } => {}
+            Event::Start { n_tasks, .. } => self.n_tasks = *n_tasks,
         }
     }
 
@@ -140,6 +179,18 @@ impl Collector {
         self.found.steps_done = self.found.steps_done.max(step);
         self.found.rollouts = self.found.rollouts.max(rollouts);
         self.found.tokens = self.found.tokens.max(tokens);
+    }
+
+    /// Which tasks entered an update, and which were solved in any rollout that was paid for.
+    fn take_task(&mut self, task: &str, kind: BillKind, rewards: &[Option<f64>]) {
+        if matches!(kind, BillKind::Train | BillKind::Hint) && !self.trained.contains(task) {
+            self.trained.insert(task.to_owned());
+        }
+        // As in evaluation: a full score, up to rounding.
+        let is_solved = rewards.iter().flatten().any(|r| *r >= 1.0 - 1e-9);
+        if is_solved && !self.solved.contains(task) {
+            self.solved.insert(task.to_owned());
+        }
     }
 
     fn take_group(&mut self, difficulty: f64, kind: BillKind, rewards: &[Option<f64>], lengths: &[usize]) {
@@ -191,21 +242,26 @@ impl Collector {
         if self.all > 0 {
             self.found.effective = Some(self.mixed as f64 / billed as f64);
         }
+        let share = self.trained.len() as f64 / self.n_tasks as f64;
+        self.found.coverage = (self.n_tasks > 0).then_some(share);
+        let per_solved = self.found.tokens as f64 / self.solved.len() as f64;
+        self.found.tokens_per_solved = (!self.solved.is_empty()).then_some(per_solved);
         for (name, points) in self.evals {
-            let by = |cost: fn(&(f64, f64, f64)) -> f64| {
-                Curve::new(&points.iter().map(|p| (cost(p), p.2)).collect::<Vec<_>>())
+            let by = |cost: fn(&EvalPoint) -> f64| {
+                Curve::new(&points.iter().map(|p| (cost(p), p.value)).collect::<Vec<_>>())
             };
-            match (by(|p| p.0), by(|p| p.1)) {
-                (Ok(by_rollouts), Ok(by_tokens)) => {
-                    self.found.metrics.insert(
-                        name,
-                        MetricCurves {
-                            by_rollouts,
-                            by_tokens,
-                        },
-                    );
+            let curves = by(|p| p.rollouts).and_then(|by_rollouts| {
+                Ok(MetricCurves {
+                    by_rollouts,
+                    by_tokens: by(|p| p.tokens)?,
+                    by_steps: by(|p| p.step)?,
+                })
+            });
+            match curves {
+                Ok(curves) => {
+                    self.found.metrics.insert(name, curves);
                 }
-                (Err(e), _) | (_, Err(e)) => self.found.problems.push(format!("`{name}` was left out: {e}")),
+                Err(e) => self.found.problems.push(format!("`{name}` was left out: {e}")),
             }
         }
         self.found

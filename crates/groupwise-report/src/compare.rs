@@ -14,7 +14,9 @@ use crate::summary::{Budget, CONFIDENCE, Comparison, Measure, is_breakdown};
 /// Every arm against the baseline: all measures of the primary metric, then the others at equal budget.
 pub(crate) fn compare_arms(manifest: &Manifest, used: &[Used<'_>], budget: &Budget) -> Vec<Comparison> {
     let names: BTreeSet<&String> = used.iter().flat_map(|u| u.numbers.metrics.keys()).collect();
-    let primary = Measure::ALL.into_iter().map(|m| (manifest.metric.as_str(), m));
+    let primary = Measure::OF_EVALUATIONS
+        .into_iter()
+        .map(|m| (manifest.metric.as_str(), m));
     let others = names
         .into_iter()
         .filter(|n| **n != manifest.metric && !is_breakdown(n))
@@ -41,7 +43,7 @@ fn compare(
 ) -> Comparison {
     let value = |arm: &str, seed: u64| {
         let cell = used.iter().find(|u| u.arm == arm && u.seed == seed)?;
-        measure.of(cell.numbers.metrics.get(metric)?, budget)
+        measure.of(cell.numbers, metric, budget)
     };
     let (mut seeds, mut treatment, mut control) = (Vec::new(), Vec::new(), Vec::new());
     for cell in used.iter().filter(|u| u.arm == arm) {
@@ -88,7 +90,7 @@ fn adjust(family: &mut [Comparison]) {
     }
 }
 
-/// Judges the manifest's claim; one that cannot be read is left out with a note.
+/// Judges a claim of the manifest; one that cannot be read is left out with a note.
 pub(crate) fn judge_claim(
     value: &serde_json::Value,
     manifest: &Manifest,
@@ -117,6 +119,15 @@ pub(crate) fn judge_claim(
         return None;
     }
     let (measure, metric) = Measure::parse(&claim.metric);
+    if used
+        .iter()
+        .all(|u| measure.of(u.numbers, metric, budget).is_none())
+    {
+        notes.push(format!(
+            "no run has a value of the claim's metric `{}`",
+            claim.metric
+        ));
+    }
     let found = compare(&claim.arm, &claim.control, metric, measure, used, budget);
     let verdict = found
         .paired
@@ -127,5 +138,11 @@ pub(crate) fn judge_claim(
         claim,
         verdict,
         basis,
+        effect: found.difference,
+        interval: found
+            .paired
+            .as_ref()
+            .map(|p| (p.interval().low, p.interval().high)),
+        n_seeds: found.seeds.len(),
     })
 }

@@ -18,7 +18,7 @@ pub enum ReportError {
     /// A file could not be read or written.
     #[error("cannot {action} `{path}`: {source}")]
     Io {
-        /// `read`, `write` or `rename`.
+        /// `read`, `write`, `create` or `rename`.
         action: &'static str,
         /// The file.
         path: PathBuf,
@@ -42,6 +42,14 @@ pub enum ReportError {
         line: usize,
         /// What is wrong with it.
         message: String,
+    },
+    /// A result was asked for before every cell had finished.
+    #[error("`{name}` has {cells} cells that have not finished, so that nothing can be judged")]
+    Unfinished {
+        /// The ablation.
+        name: String,
+        /// How many.
+        cells: usize,
     },
     /// The events were written by a newer version.
     #[error("`{path}` holds events of version {found}; this build reads versions up to {EVENT_VERSION}")]

@@ -74,7 +74,7 @@ pub(crate) fn subtitle(summary: &Summary) -> String {
 
 /// The headline: primary metric at equal rollouts, in words, and the forest plot.
 fn findings(page: &mut String, summary: &Summary) {
-    if let Some(claim) = &summary.claim {
+    for claim in &summary.claims {
         let text = if claim.claim.text.is_empty() {
             String::new()
         } else {

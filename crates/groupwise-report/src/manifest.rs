@@ -21,8 +21,8 @@ pub struct Manifest {
     /// Where each cell ran.
     pub cells: Vec<CellRef>,
     /// What the ablation is meant to show, as written: see [`crate::Claim`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub claim: Option<serde_json::Value>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<serde_json::Value>,
 }
 
 /// One cell of an ablation: an arm under a seed.

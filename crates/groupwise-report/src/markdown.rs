@@ -15,7 +15,7 @@ pub fn render_markdown(summary: &Summary) -> String {
     if !summary.description.is_empty() {
         out.push_str(&format!("\n{}\n", text(&summary.description)));
     }
-    if let Some(claim) = &summary.claim {
+    for claim in &summary.claims {
         if !claim.claim.text.is_empty() {
             out.push_str(&format!("\n{}\n", text(&claim.claim.text)));
         }
@@ -75,7 +75,7 @@ fn arms(out: &mut String, summary: &Summary) {
     }
     out.push_str("\n## Arms\n\n");
     let mut heads = vec!["arm", "metric", "seeds"];
-    heads.extend(Measure::ALL.iter().map(|m| m.short()));
+    heads.extend(Measure::OF_EVALUATIONS.iter().map(|m| m.short()));
     let mut rows = Vec::new();
     for name in names {
         for arm in &summary.arms {
@@ -84,7 +84,7 @@ fn arms(out: &mut String, summary: &Summary) {
             };
             let mut row = vec![arm.name.clone(), name.clone(), arm.seeds.len().to_string()];
             row.extend(
-                Measure::ALL
+                Measure::OF_EVALUATIONS
                     .iter()
                     .map(|m| measures.get(m).map_or_else(|| "-".to_owned(), estimate)),
             );
@@ -112,14 +112,15 @@ fn cost(out: &mut String, summary: &Summary) {
         .iter()
         .flat_map(|a| a.rollouts_by_kind.keys().copied())
         .collect();
-    let mut heads = vec!["arm", "effective", "rollouts"];
+    let mut heads = vec!["arm", "effective", "coverage", "rollouts"];
     heads.extend(kinds.iter().map(|k| kind_name(*k)));
-    heads.extend(["tokens", "wall time"]);
+    heads.extend(["tokens", "tokens per solved task", "wall time"]);
     let dash = |v: Option<String>| v.unwrap_or_else(|| "-".to_owned());
     let rows = summary.arms.iter().map(|arm| {
         let mut row = vec![
             arm.name.clone(),
             dash(arm.effective.mean.map(percent)),
+            dash(arm.coverage.mean.map(percent)),
             dash(arm.rollouts.mean.map(count)),
         ];
         row.extend(
@@ -129,6 +130,7 @@ fn cost(out: &mut String, summary: &Summary) {
         );
         row.extend([
             dash(arm.tokens.mean.map(count)),
+            dash(arm.tokens_per_solved.mean.map(count)),
             dash(arm.seconds.mean.map(duration)),
         ]);
         row

@@ -138,7 +138,7 @@ fn read_single(dir: &Path) -> Result<Ablation, ReportError> {
         seeds: vec![info.seed],
         metric: primary_metric(cell.record.as_ref()),
         cells: vec![at],
-        claim: None,
+        claims: Vec::new(),
     };
     Ok(Ablation {
         manifest,

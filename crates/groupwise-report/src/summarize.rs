@@ -47,10 +47,11 @@ pub fn summarize(ablation: &Ablation) -> Summary {
         ));
     }
     let comparisons = compare::compare_arms(manifest, &used, &budget);
-    let claim = manifest
-        .claim
-        .as_ref()
-        .and_then(|value| compare::judge_claim(value, manifest, &used, &budget, &mut notes));
+    let claims = manifest
+        .claims
+        .iter()
+        .filter_map(|value| compare::judge_claim(value, manifest, &used, &budget, &mut notes))
+        .collect();
     Summary {
         format: REPORT_VERSION,
         name: manifest.name.clone(),
@@ -71,7 +72,7 @@ pub fn summarize(ablation: &Ablation) -> Summary {
         budget,
         arms,
         comparisons,
-        claim,
+        claims,
         notes,
     }
 }
@@ -127,6 +128,7 @@ fn common_budget(used: &[Used<'_>], metric: &str) -> Budget {
     Budget {
         rollouts: common_range(curves.iter().map(|c| &c.by_rollouts)),
         tokens: common_range(curves.iter().map(|c| &c.by_tokens)),
+        steps: common_range(curves.iter().map(|c| &c.by_steps)),
     }
 }
 
@@ -155,8 +157,11 @@ fn summarize_arm(arm: &str, used: &[Used<'_>], budget: &Budget) -> ArmSummary {
     let mut metrics: BTreeMap<String, BTreeMap<Measure, Estimate>> = BTreeMap::new();
     for name in cells.iter().flat_map(|c| c.numbers.metrics.keys()) {
         metrics.entry(name.clone()).or_insert_with(|| {
-            let estimate = |m: Measure| over(&|n: &Numbers| m.of(n.metrics.get(name)?, budget));
-            Measure::ALL.into_iter().map(|m| (m, estimate(m))).collect()
+            let estimate = |m: Measure| over(&|n: &Numbers| m.of(n, name, budget));
+            Measure::OF_EVALUATIONS
+                .into_iter()
+                .map(|m| (m, estimate(m)))
+                .collect()
         });
     }
     ArmSummary {
@@ -172,6 +177,8 @@ fn summarize_arm(arm: &str, used: &[Used<'_>], budget: &Budget) -> ArmSummary {
             n.billed_tokens.iter().map(|(k, v)| (*k, *v as f64)).collect()
         }),
         effective: over(&|n| n.effective),
+        coverage: over(&|n| n.coverage),
+        tokens_per_solved: over(&|n| n.tokens_per_solved),
         seconds: over(&|n| n.seconds),
         phases: average(&cells, |n| {
             n.phases.iter().map(|(k, v)| (k.clone(), *v)).collect()

@@ -11,13 +11,13 @@ use groupwise_stats::{PairedComparison, mean, student_t_interval};
 use serde::{Deserialize, Serialize};
 
 use crate::claim::ClaimSummary;
-use crate::collect::MetricCurves;
+use crate::collect::Numbers;
 use crate::figures::Figures;
 use crate::read::CellState;
 use crate::recipe::RecipeDifference;
 
 /// Version of `report.json`.
-pub const REPORT_VERSION: u32 = 1;
+pub const REPORT_VERSION: u32 = 2;
 
 /// Nominal coverage of all intervals of a report.
 pub const CONFIDENCE: f64 = 0.95;
@@ -36,11 +36,21 @@ pub enum Measure {
     AreaTokens,
     /// Last value, whatever it cost.
     Final,
+    /// Value at the common number of training steps, whatever it cost.
+    AtSteps,
+    /// Mean over the common training steps, whatever they cost.
+    AreaSteps,
+    /// Mean of a figure of training steps over all steps.
+    StepMean,
+    /// The same over the second half of the steps, a middle one included.
+    StepLate,
+    /// A figure of the whole run: `effective`, `coverage`, `rollouts`, `tokens` or `tokens-per-solved`.
+    Run,
 }
 
 impl Measure {
-    /// All, in the order of a report.
-    pub const ALL: [Self; 5] = [
+    /// Those of evaluated metrics, in the order of a report.
+    pub const OF_EVALUATIONS: [Self; 5] = [
         Self::AtRollouts,
         Self::AreaRollouts,
         Self::AtTokens,
@@ -56,13 +66,22 @@ impl Measure {
             Self::AtTokens => "at equal tokens",
             Self::AreaTokens => "mean over tokens (area under the curve)",
             Self::Final => "last evaluation, unequal cost",
+            Self::AtSteps => "at equal steps, unequal cost",
+            Self::AreaSteps => "mean over steps (area under the curve), unequal cost",
+            Self::StepMean => "mean over training steps",
+            Self::StepLate => "mean over the second half of the training steps",
+            Self::Run => "of the whole run",
         }
     }
 
     /// Measure and metric of a name such as `area:eval/success`.
     ///
     /// `final:` or nothing: [`Measure::AtRollouts`]; `area:`: [`Measure::AreaRollouts`]; `final-tokens:` and
-    /// `area-tokens:` the same against tokens; `last:`: [`Measure::Final`].
+    /// `area-tokens:` the same against tokens; `final-steps:` and `area-steps:` against training steps, which charge nothing
+    /// for rollouts outside of training batches; `last:`: [`Measure::Final`].  Of training: `mean:` and `late:` are
+    /// [`Measure::StepMean`] and [`Measure::StepLate`] of a figure of step events; `run:` is [`Measure::Run`], with
+    /// `effective` the share of billed rollouts in groups that entered an update with mixed reward, `coverage` the share of
+    /// the pool that entered one, and `tokens-per-solved` the tokens billed per task that any paid rollout solved.
     ///
     /// # Example
     /// ```
@@ -76,7 +95,12 @@ impl Measure {
             ("area:", Self::AreaRollouts),
             ("final-tokens:", Self::AtTokens),
             ("area-tokens:", Self::AreaTokens),
+            ("final-steps:", Self::AtSteps),
+            ("area-steps:", Self::AreaSteps),
             ("last:", Self::Final),
+            ("mean:", Self::StepMean),
+            ("late:", Self::StepLate),
+            ("run:", Self::Run),
         ];
         let found = prefixes
             .into_iter()
@@ -92,6 +116,11 @@ impl Measure {
             Self::AtTokens => "at equal tokens",
             Self::AreaTokens => "area, tokens",
             Self::Final => "last",
+            Self::AtSteps => "at equal steps",
+            Self::AreaSteps => "area, steps",
+            Self::StepMean => "steps",
+            Self::StepLate => "late steps",
+            Self::Run => "run",
         }
     }
 
@@ -100,17 +129,35 @@ impl Measure {
         matches!(self, Self::AtTokens | Self::AreaTokens)
     }
 
-    pub(crate) fn of(self, curves: &MetricCurves, budget: &Budget) -> Option<f64> {
+    pub(crate) fn of(self, numbers: &Numbers, metric: &str, budget: &Budget) -> Option<f64> {
+        let curves = || numbers.metrics.get(metric);
         match self {
-            Self::Final => Some(curves.by_rollouts.last()),
-            Self::AtRollouts => curves.by_rollouts.value_at(budget.rollouts?.1),
-            Self::AtTokens => curves.by_tokens.value_at(budget.tokens?.1),
-            Self::AreaRollouts => budget
-                .rollouts
-                .and_then(|(a, b)| curves.by_rollouts.mean_height(a, b)),
-            Self::AreaTokens => budget
-                .tokens
-                .and_then(|(a, b)| curves.by_tokens.mean_height(a, b)),
+            Self::Final => Some(curves()?.by_rollouts.last()),
+            Self::AtRollouts => curves()?.by_rollouts.value_at(budget.rollouts?.1),
+            Self::AtTokens => curves()?.by_tokens.value_at(budget.tokens?.1),
+            Self::AreaRollouts => {
+                let (a, b) = budget.rollouts?;
+                curves()?.by_rollouts.mean_height(a, b)
+            }
+            Self::AreaTokens => {
+                let (a, b) = budget.tokens?;
+                curves()?.by_tokens.mean_height(a, b)
+            }
+            Self::AtSteps => curves()?.by_steps.value_at(budget.steps?.1),
+            Self::AreaSteps => {
+                let (a, b) = budget.steps?;
+                curves()?.by_steps.mean_height(a, b)
+            }
+            Self::StepMean => numbers.step_mean(metric, 0),
+            Self::StepLate => numbers.step_mean(metric, numbers.steps_done / 2),
+            Self::Run => match metric {
+                "effective" => numbers.effective,
+                "coverage" => numbers.coverage,
+                "tokens-per-solved" => numbers.tokens_per_solved,
+                "rollouts" => Some(numbers.rollouts as f64),
+                "tokens" => Some(numbers.tokens as f64),
+                _ => None,
+            },
         }
     }
 }
@@ -122,6 +169,8 @@ pub struct Budget {
     pub rollouts: Option<(f64, f64)>,
     /// Tokens, from and to.
     pub tokens: Option<(f64, f64)>,
+    /// Training steps, from and to.
+    pub steps: Option<(f64, f64)>,
 }
 
 /// Mean over seeds with an interval.
@@ -167,6 +216,10 @@ pub struct ArmSummary {
     pub tokens_by_kind: BTreeMap<BillKind, f64>,
     /// Share of billed rollouts in groups that entered an update with mixed reward.
     pub effective: Estimate,
+    /// Share of the pool that entered an update at least once.
+    pub coverage: Estimate,
+    /// Tokens billed per task that a paid rollout solved at least once; only runs that solved any.
+    pub tokens_per_solved: Estimate,
     /// Wall time in seconds.
     pub seconds: Estimate,
     /// Wall time by phase in seconds, mean over seeds.
@@ -250,8 +303,8 @@ pub struct Summary {
     pub arms: Vec<ArmSummary>,
     /// Arms against the baseline: the primary metric first.
     pub comparisons: Vec<Comparison>,
-    /// The claim with its verdict, if there is one.
-    pub claim: Option<ClaimSummary>,
+    /// The claims with their verdicts.
+    pub claims: Vec<ClaimSummary>,
     /// What the report cannot say, in words.
     pub limits: Vec<String>,
     /// Keys in which the recipes of the arms differ.

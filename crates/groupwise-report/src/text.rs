@@ -48,7 +48,7 @@ pub fn render_text(summary: &Summary) -> String {
             words.concat()
         ));
     }
-    if let Some(claim) = &summary.claim {
+    for claim in &summary.claims {
         out.push_str(&format!(
             "\nclaim: {} ({})\n",
             claim.verdict.words(),

@@ -50,7 +50,7 @@ pub fn write_report(dir: &Path) -> Result<ReportPaths, ReportError> {
 }
 
 /// Writes to a file beside the target, then renames: a reader never sees half a report.
-fn replace(path: &Path, text: &str) -> Result<(), ReportError> {
+pub(crate) fn replace(path: &Path, text: &str) -> Result<(), ReportError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
     let beside = path.with_file_name(name);

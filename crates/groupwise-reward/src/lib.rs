@@ -7,6 +7,8 @@
 //!
 //! The arithmetic of each part is also a public function of plain values, for use without the seam.
 
+pub mod arithmetic;
+pub mod choice;
 pub mod combine;
 pub mod diversity;
 pub mod ensemble;
@@ -15,15 +17,22 @@ pub mod interface_action;
 pub mod length_curriculum;
 pub mod listener;
 pub mod outcome_format;
+pub mod qa;
 pub mod ranking;
+mod response;
 pub mod roles;
 mod route;
+pub mod sandbox;
 pub mod screen_action;
+pub mod shape;
 pub mod shapers;
 pub mod step_labels;
+pub mod strict_json;
+pub mod tool_calls;
 mod verdict;
 pub mod verifiers;
 
+pub use response::{Fuel, Judge, OutOfFuel, after_thinking};
 pub use route::RouteReward;
 pub use shapers::{ShaperSpec, main_reward, overlong_penalty, sub_reward};
 pub use verdict::Verdict;

@@ -57,10 +57,22 @@ struct Episode<'a> {
     request: &'a GroupRequest<'a>,
     key: Key,
     environment: Box<dyn Environment>,
-    observed: Vec<u32>,
     anchor: Option<String>,
     trajectory: Trajectory,
+    /// Text the next action starts with, whatever the policy says.
+    forced: &'a str,
     done: bool,
+}
+
+impl Episode<'_> {
+    /// Names the task in a failure of the policy.
+    fn named(&self) -> impl Fn(PolicyError) -> RolloutError + use<> {
+        let task = self.request.task.id.clone();
+        move |source| RolloutError::Policy {
+            task: task.clone(),
+            source,
+        }
+    }
 }
 
 /// Rolls out every group; the result has the order of the requests and of their members.
@@ -75,15 +87,14 @@ pub fn roll_out(
 ) -> Result<Vec<Vec<Trajectory>>, RolloutError> {
     let mut episodes = start(world, policy, requests)?;
     let max_turns = world.max_turns().max(1);
-    for turn in 0..max_turns {
+    loop {
         let running: Vec<usize> = (0..episodes.len()).filter(|e| !episodes[*e].done).collect();
         if running.is_empty() {
             break;
         }
-        let continuations = extend(policy, &episodes, &running, turn, sampling)?;
+        let continuations = extend(policy, &episodes, &running, sampling)?;
         for (e, continuation) in running.into_iter().zip(continuations) {
-            let last = turn + 1 == max_turns;
-            advance(policy, &mut episodes[e], continuation, turn, last)?;
+            advance(policy, &mut episodes[e], continuation, max_turns)?;
         }
     }
     let mut groups: Vec<Vec<Trajectory>> = requests.iter().map(|_| Vec::new()).collect();
@@ -91,6 +102,55 @@ pub fn roll_out(
         groups[episode.group].push(episode.trajectory);
     }
     Ok(groups)
+}
+
+/// The episode in which a text that nobody sampled is carried out: a reference solution.
+///
+/// Its tokens count as the policy's, an end token behind every action where the policy has one; log-probabilities and
+/// entropies are 0 until somebody scores them.  An action that the environment fails at ends it as aborted.
+///
+/// # Errors
+/// If the policy cannot spell the text or the environment cannot start.
+pub fn demonstrate(
+    world: &dyn World,
+    policy: &dyn Policy,
+    request: &GroupRequest<'_>,
+    text: &str,
+) -> Result<Trajectory, RolloutError> {
+    let one = GroupRequest {
+        n_samples: 1,
+        ..request.clone()
+    };
+    let requests = [one];
+    let mut episodes = start(world, policy, &requests)?;
+    let mut episode = episodes.remove(0);
+    let max_turns = world.max_turns().max(1);
+    let actions = if max_turns == 1 {
+        vec![text]
+    } else {
+        world.actions(text)
+    };
+    for action in actions {
+        if episode.done {
+            break;
+        }
+        let mut tokens = policy.encode_continuation(action).map_err(episode.named())?;
+        tokens.extend(policy.end_token());
+        let trajectory = &mut episode.trajectory;
+        let begin = trajectory.completion.len();
+        append_masked(trajectory, &tokens);
+        trajectory.mask[begin..].fill(true);
+        let action = action.to_owned();
+        act(
+            policy,
+            &mut episode,
+            begin,
+            action,
+            StopReason::EndToken,
+            max_turns,
+        )?;
+    }
+    Ok(episode.trajectory)
 }
 
 fn start<'a>(
@@ -123,26 +183,58 @@ fn start<'a>(
                     tokens
                 }
             };
-            let mut trajectory = empty(request.index, sample, prompt, policy.version());
-            if !request.rendered.forced_answer.is_empty() {
-                let forced = policy
-                    .encode_continuation(&request.rendered.forced_answer)
-                    .map_err(named)?;
-                append_masked(&mut trajectory, &forced);
-            }
-            episodes.push(Episode {
+            let mut episode = Episode {
                 group,
                 request,
                 key: place(request.policy_key),
                 environment,
-                observed: Vec::new(),
                 anchor: observation.anchor,
-                trajectory,
+                trajectory: empty(request.index, sample, prompt, policy.version()),
+                forced: "",
                 done: false,
-            });
+            };
+            force(world, policy, &mut episode, &request.rendered.forced_answer)?;
+            episodes.push(episode);
         }
     }
     Ok(episodes)
+}
+
+/// Makes the policy's answer start with `text`: the first tokens of a single-turn answer, or whole actions that are
+/// carried out before the policy has its first turn.
+fn force<'a>(
+    world: &dyn World,
+    policy: &dyn Policy,
+    episode: &mut Episode<'a>,
+    text: &'a str,
+) -> Result<(), RolloutError> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    let max_turns = world.max_turns().max(1);
+    if max_turns == 1 {
+        episode.forced = text;
+        let tokens = policy.encode_continuation(text).map_err(episode.named())?;
+        append_masked(&mut episode.trajectory, &tokens);
+        return Ok(());
+    }
+    for action in world.actions(text) {
+        if episode.done {
+            break;
+        }
+        let tokens = policy.encode_continuation(action).map_err(episode.named())?;
+        let begin = episode.trajectory.completion.len();
+        append_masked(&mut episode.trajectory, &tokens);
+        act(
+            policy,
+            episode,
+            begin,
+            action.to_owned(),
+            StopReason::EndToken,
+            max_turns,
+        )?;
+    }
+    Ok(())
 }
 
 fn empty(task: usize, sample: u64, prompt: Arc<[u32]>, version: u64) -> Trajectory {
@@ -174,7 +266,6 @@ fn extend(
     policy: &mut dyn Policy,
     episodes: &[Episode<'_>],
     running: &[usize],
-    turn: usize,
     sampling: &Sampling,
 ) -> Result<Vec<Continuation>, RolloutError> {
     let mut prefixes: Vec<Prefix<'_>> = Vec::new();
@@ -184,7 +275,7 @@ fn extend(
         let prompt = &episode.trajectory.prompt;
         let member = Member {
             tail: episode.trajectory.completion.clone(),
-            key: episode.key.turn(turn as u64),
+            key: episode.key.turn(episode.trajectory.turns.len() as u64),
         };
         match (last, prefixes.last_mut()) {
             (Some(previous), Some(prefix)) if Arc::ptr_eq(previous, prompt) => prefix.members.push(member),
@@ -204,13 +295,12 @@ fn extend(
     Ok(nested.into_iter().flatten().collect())
 }
 
-/// Appends what was sampled, carries out the action and appends the next observation.
+/// Appends what was sampled and carries it out.
 fn advance(
     policy: &dyn Policy,
     episode: &mut Episode<'_>,
     continuation: Continuation,
-    turn: usize,
-    last: bool,
+    max_turns: usize,
 ) -> Result<(), RolloutError> {
     let trajectory = &mut episode.trajectory;
     let begin = trajectory.completion.len();
@@ -219,14 +309,26 @@ fn advance(
     trajectory.logp.extend_from_slice(&continuation.logp);
     trajectory.entropy.extend_from_slice(&continuation.entropy);
     let mut action = policy.decode(&continuation.tokens);
-    if turn == 0 {
-        action.insert_str(0, &episode.request.rendered.forced_answer);
-    }
+    action.insert_str(0, std::mem::take(&mut episode.forced));
+    act(policy, episode, begin, action, continuation.stop, max_turns)
+}
+
+/// Carries out the action whose tokens begin at `begin`, and appends the next observation; `stop` says how the
+/// action itself ended.
+fn act(
+    policy: &dyn Policy,
+    episode: &mut Episode<'_>,
+    begin: usize,
+    action: String,
+    stop: StopReason,
+    max_turns: usize,
+) -> Result<(), RolloutError> {
     let outcome = episode.environment.step(&action);
-    let (reward, valid, stop) = match &outcome {
+    let (reward, valid, ended) = match &outcome {
         Ok(outcome) => (outcome.reward, outcome.valid, outcome.stop),
         Err(_) => (0.0, false, Some(StopReason::Aborted)),
     };
+    let trajectory = &mut episode.trajectory;
     trajectory.turns.push(Turn {
         anchor: episode.anchor.take(),
         action,
@@ -235,23 +337,19 @@ fn advance(
         valid,
     });
     // The environment decides when the episode ends; how the last answer ended says whether it was cut off.
-    trajectory.stop = match stop {
-        Some(StopReason::Terminal) => continuation.stop,
+    trajectory.stop = match ended {
+        Some(StopReason::Terminal) => stop,
         Some(reason) => reason,
         None => StopReason::TurnLimit,
     };
-    episode.done = stop.is_some();
-    if !episode.done && !last {
+    episode.done = ended.is_some() || trajectory.turns.len() >= max_turns;
+    if !episode.done {
         let observation = episode.environment.observe();
         episode.anchor = observation.anchor;
-        episode.observed =
-            policy
-                .encode_continuation(&observation.text)
-                .map_err(|source| RolloutError::Policy {
-                    task: episode.request.task.id.clone(),
-                    source,
-                })?;
-        append_masked(&mut episode.trajectory, &episode.observed);
+        let observed = policy
+            .encode_continuation(&observation.text)
+            .map_err(episode.named())?;
+        append_masked(&mut episode.trajectory, &observed);
     }
     Ok(())
 }

@@ -187,6 +187,50 @@ fn a_forced_answer_is_masked_and_part_of_the_action() {
 }
 
 #[test]
+fn in_a_world_of_several_turns_whole_actions_are_forced_before_the_first_turn() {
+    let forced = |text: &str| Rendered {
+        prefix: String::new(),
+        forced_answer: text.into(),
+        hinted: true,
+    };
+    let (groups, policy) = run("-", 9, forced("-\n"));
+    let (two, three) = (&groups[0][0], &groups[1][0]);
+    assert_eq!(policy.decode(&two.completion), "-1-");
+    assert_eq!(two.mask, [false, false, true]);
+    assert_eq!(
+        (
+            two.turns.len(),
+            two.turns[0].tokens.clone(),
+            two.turns[1].tokens.clone()
+        ),
+        (2, 0..1, 2..3)
+    );
+    assert_eq!(two.turns[1].anchor.as_deref(), Some("left 1"));
+    assert_eq!((two.stop, two.environment_return()), (StopReason::EndToken, 1.0));
+    assert_eq!(three.mask, [false, false, true, false, true]);
+    // The first turn of the policy is the second of the episode, and is drawn as such.
+    let (_, free) = run("-", 9, Rendered::plain());
+    assert_eq!(policy.keys[0], free.keys[4]);
+    // What is forced beyond the end is left out, and an episode that is over asks nothing of the policy.
+    let (groups, policy) = run("-", 9, forced("-\n-\n-\n-"));
+    assert_eq!(groups[0][0].n_policy_tokens() + groups[1][1].n_policy_tokens(), 0);
+    assert_eq!(
+        (groups[1][0].turns.len(), groups[1][0].stop),
+        (3, StopReason::EndToken)
+    );
+    assert!(policy.calls.is_empty());
+    // A limit of turns counts forced ones.
+    let (groups, _) = run("-", 2, forced("-"));
+    assert_eq!(
+        (groups[1][0].turns.len(), groups[1][0].stop),
+        (2, StopReason::TurnLimit)
+    );
+    // One that breaks in a forced action is aborted.
+    let (groups, _) = run("-", 9, forced("!"));
+    assert_eq!(groups[0][0].stop, StopReason::Aborted);
+}
+
+#[test]
 fn a_failing_environment_aborts_its_episode_only() {
     let (groups, _) = run("!", 9, Rendered::plain());
     assert!(

@@ -4,9 +4,7 @@
 //! one per level, until one succeeds; that one takes the place of a failed member.  Trajectory and ratio are both taken
 //! under the hinted prompt, so the update stays on policy.
 //!
-//! These are functions, not a registered scaffold: a level costs *one* rollout and depends on the training step, and
-//! what is replaced leaves the group, while a [`Scaffold`](groupwise_core::Scaffold) adds whole rounds to a group and is
-//! not told the step.
+//! These are the functions; `[repair.scaf-grpo]` ([`crate::repairs::scaf_grpo`]) drives rollouts by them.
 
 use groupwise_core::{DataError, ParamError};
 use serde::{Deserialize, Serialize};

@@ -3,18 +3,19 @@
 //!
 //! | folder | seam | parts |
 //! |---|---|---|
-//! | [`samplers`] | [`PromptSampler`](groupwise_core::PromptSampler) | `shuffled`, `uniform`, `vade`, `cures`, `vas`, `sari`, `temporal-r1` |
+//! | [`samplers`] | [`PromptSampler`](groupwise_core::PromptSampler) | `shuffled`, `uniform`, `vade`, `cures`, `vas`, `sari`, `temporal-r1`, `length-staged` |
 //! | [`allocators`] | [`BudgetAllocator`](groupwise_core::BudgetAllocator) | `uniform`, `knapsack`, `square-root` |
 //! | [`filters`] | [`GroupFilter`](groupwise_core::GroupFilter) | `none`, `dynamic-sampling` |
 //! | [`scaffolds`] | [`Scaffold`](groupwise_core::Scaffold) | `plain`, `seele` |
+//! | [`repairs`] | [`GroupRepair`](groupwise_core::seams::GroupRepair) | `none`, `arpo-replay`, `scaf-grpo`, `inject-reference` |
 //!
 //! The blocks they share: [`success`] (what is known of a prompt's success rate), [`score`] (how much a prompt
 //! of that rate can teach), [`topk`] and [`weighted`] (selection), [`diversity`] (how different the answers of a
-//! group are), [`apportion`] (splitting whole rollouts) and [`stages`] (which families of tasks a curriculum trains
-//! on now); for hints [`item_response`], [`hint_length`] and [`hint_prefix`] (how much of a solution to show),
-//! [`hint_tiers`] and [`group_repair`] (hints for a group in which every member failed).
-//! on now), [`length_stages`] (stages by how long a task is), [`task_filter`] (which tasks are worth training on) and
-//! [`replay`] (past successes for groups that failed).
+//! group are), [`apportion`] (splitting whole rollouts), [`stages`] (which families of tasks a curriculum trains on
+//! now), [`length_stages`] (stages by how long a task is) and [`task_filter`] (which tasks are worth training on); for
+//! hints [`item_response`], [`hint_length`] and [`hint_prefix`] (how much of a solution to show); for groups in which
+//! every member failed [`hint_tiers`], [`group_repair`] and [`replay`] (hints, and past successes); and
+//! [`rule_library`] (written rules that learn in place of weights).
 //!
 //! Randomness comes from keys only, and every stateful part saves and loads all it remembers: a resumed run
 //! chooses what an uninterrupted one would have chosen, bit for bit.
@@ -32,7 +33,9 @@ pub mod item_response;
 pub mod length_stages;
 mod power;
 pub mod quantile;
+pub mod repairs;
 pub mod replay;
+pub mod rule_library;
 pub mod samplers;
 pub mod scaffolds;
 pub mod score;
@@ -44,5 +47,6 @@ pub mod weighted;
 
 pub use allocators::{AllocatorContext, AllocatorSpec};
 pub use filters::FilterSpec;
+pub use repairs::{RepairContext, RepairSpec};
 pub use samplers::{SamplerContext, SamplerSpec};
 pub use scaffolds::ScaffoldSpec;

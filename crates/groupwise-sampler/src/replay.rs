@@ -235,13 +235,7 @@ impl<T> ReplayBuffer<T> {
         self.memory.tasks.keys().map(String::as_str)
     }
 
-    fn check(&self, step: u64, groups: &[EpisodeGroup<T>], uniforms: &[f64]) -> Result<(), DataError> {
-        if let Some(last) = self.memory.step.filter(|last| step < *last) {
-            return Err(DataError::value(
-                format!("step {step}"),
-                format!("lies before step {last}, the last one seen"),
-            ));
-        }
+    fn check(groups: &[EpisodeGroup<T>], uniforms: &[f64]) -> Result<(), DataError> {
         DataError::check_len("uniforms", uniforms.len(), groups.len())?;
         for (g, (group, uniform)) in groups.iter().zip(uniforms).enumerate() {
             group.check(g)?;
@@ -283,53 +277,83 @@ impl<T: Clone> ReplayBuffer<T> {
         groups: &mut [EpisodeGroup<T>],
         uniforms: &[f64],
     ) -> Result<Vec<Option<Replayed>>, DataError> {
-        self.check(step, groups, uniforms)?;
-        self.memory.step = Some(step);
-        self.drop_stale(step);
+        Self::check(groups, uniforms)?;
+        self.begin(step)?;
         // Taken before any replacement: only what is fresh is stored.
-        let mut fresh = Vec::new();
-        for group in &*groups {
-            for episode in group
-                .episodes
-                .iter()
-                .filter(|e| e.outcome > self.config.insert_above)
-            {
-                let stored = Stored {
-                    episode: episode.clone(),
-                    step,
-                    uses: 0,
-                };
-                fresh.push((group.task.clone(), stored));
-            }
-        }
+        let fresh: Vec<(String, Episode<T>)> = groups
+            .iter()
+            .flat_map(|g| g.episodes.iter().map(|e| (g.task.clone(), e.clone())))
+            .collect();
         let replayed = groups
             .iter_mut()
             .zip(uniforms)
             .map(|(group, uniform)| self.repair(step, group, *uniform))
             .collect();
-        for (task, stored) in fresh {
-            self.push(task, stored);
+        for (task, episode) in fresh {
+            self.store(step, &task, episode);
         }
         Ok(replayed)
     }
 
-    fn repair(&mut self, step: u64, group: &mut EpisodeGroup<T>, uniform: f64) -> Option<Replayed> {
+    /// Begins a step: episodes that have become too old are dropped.  [`ReplayBuffer::step`] does this itself.
+    ///
+    /// # Errors
+    /// A step before the last one seen.
+    pub fn begin(&mut self, step: u64) -> Result<(), DataError> {
+        if let Some(last) = self.memory.step.filter(|last| step < *last) {
+            return Err(DataError::value(
+                format!("step {step}"),
+                format!("lies before step {last}, the last one seen"),
+            ));
+        }
+        self.memory.step = Some(step);
+        self.drop_stale(step);
+        Ok(())
+    }
+
+    /// A stored success for a group with these outcomes: episode number `floor(u size)` of the task, if the group has
+    /// failed and there is one.
+    ///
+    /// # Shapes
+    /// `outcomes` in [0, 1], one per member that could be scored; `uniform` in [0, 1).
+    pub fn draw(
+        &mut self,
+        step: u64,
+        task: &str,
+        outcomes: &[f64],
+        uniform: f64,
+    ) -> Option<(&Episode<T>, Replayed)> {
         let ReplayConfig {
             std_max, mean_max, ..
         } = self.config;
-        if !has_failed(&group.outcomes(), std_max, mean_max) {
+        if !has_failed(outcomes, std_max, mean_max) {
             return None;
         }
-        let stored = self.memory.tasks.get_mut(&group.task)?;
+        let stored = self.memory.tasks.get_mut(task)?;
         // The product can round up to the size itself.
         let index = ((uniform * stored.len() as f64) as usize).min(stored.len() - 1);
         let chosen = stored.get_mut(index)?;
         chosen.uses += 1;
-        *group.episodes.first_mut()? = chosen.episode.clone();
-        Some(Replayed {
+        let replayed = Replayed {
             age: step - chosen.step,
             uses: chosen.uses,
-        })
+        };
+        Some((&chosen.episode, replayed))
+    }
+
+    /// Keeps a fresh episode if its outcome is above `insert_above`; the oldest gives way to it where the buffer of the
+    /// task is full.
+    pub fn store(&mut self, step: u64, task: &str, episode: Episode<T>) {
+        if episode.outcome > self.config.insert_above {
+            let uses = 0;
+            self.push(task.to_owned(), Stored { episode, step, uses });
+        }
+    }
+
+    fn repair(&mut self, step: u64, group: &mut EpisodeGroup<T>, uniform: f64) -> Option<Replayed> {
+        let (episode, replayed) = self.draw(step, &group.task, &group.outcomes(), uniform)?;
+        *group.episodes.first_mut()? = episode.clone();
+        Some(replayed)
     }
 }
 

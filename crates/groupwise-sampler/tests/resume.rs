@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where its data are wrong")]
 
 use groupwise_core::seams::Surveyed;
-use groupwise_core::{GroupOutcome, Key, PromptSampler, Stream};
+use groupwise_core::{GroupOutcome, Key, PromptSampler, Stream, Task};
 use groupwise_sampler::{SamplerContext, SamplerSpec};
 use proptest::prelude::*;
 
@@ -30,7 +30,14 @@ fn build(spec: &SamplerSpec) -> Box<dyn PromptSampler> {
         n_tasks: N_TASKS,
         num_generations: 4,
     };
-    spec.build(&context).unwrap()
+    let mut sampler = spec.build(&context).unwrap();
+    let task = |i: usize| Task {
+        difficulty: (i % 10 + 1) as f64,
+        ..Task::new(format!("t{i}"), "", "")
+    };
+    let pool: Vec<Task> = (0..N_TASKS).map(task).collect();
+    sampler.prepare(&pool, 20).unwrap();
+    sampler
 }
 
 #[derive(Clone, Debug)]

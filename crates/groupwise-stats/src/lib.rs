@@ -30,9 +30,14 @@
 //! | [`power`] | power of the paired t test, minimum detectable effect, seeds needed |
 //! | [`curve`] | learning curves: interpolation, area, equal budgets |
 //! | [`pass_at_k`](mod@pass_at_k), [`rank`], [`calibration`] | pass@k, Spearman's rho, Brier score |
+//! | [`cross_play`] | policies against one another: equilibrium, alpha-rank, opponents |
+//! | [`circuits`], [`attribution`] | heads that come and go with training, and which edges carry a difference |
 
+pub mod attribution;
 pub mod bootstrap;
 pub mod calibration;
+pub mod circuits;
+pub mod cross_play;
 pub mod curve;
 pub mod error;
 pub mod interval;

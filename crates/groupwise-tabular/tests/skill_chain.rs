@@ -16,7 +16,14 @@ const SAMPLING: Sampling = Sampling {
 };
 
 fn set_up(seed: u64) -> (Box<dyn World>, Vec<Task>, TabularPolicy, TabularLearner) {
-    let world = WorldSpec::SkillChain(SkillChainConfig::default())
+    set_up_world(seed, SkillChainConfig::default())
+}
+
+fn set_up_world(
+    seed: u64,
+    config: SkillChainConfig,
+) -> (Box<dyn World>, Vec<Task>, TabularPolicy, TabularLearner) {
+    let world = WorldSpec::SkillChain(config)
         .build(&WorldContext::default())
         .expect("builds");
     let tasks = world.train_tasks(Key::new(seed, Stream::Tasks)).expect("tasks");
@@ -119,8 +126,8 @@ fn roll_out(
     (batch, returns)
 }
 
-/// One step of REINFORCE with the group mean as baseline, the mean over trajectories.
-fn reinforce(learner: &mut TabularLearner, batch: &TokenBatch, returns: &[f64], n: usize, rate: f64) {
+/// One step of REINFORCE with the group mean as baseline, the mean over trajectories; gives the norm of the gradient.
+fn reinforce(learner: &mut TabularLearner, batch: &TokenBatch, returns: &[f64], n: usize, rate: f64) -> f64 {
     let mut loss = |part: Range<usize>, scores: &TokenScores| -> Result<TokenGrads, DataError> {
         let start = batch.tokens.range_of(part.clone()).start;
         let mut d_logp = vec![0.0; scores.logp.len()];
@@ -138,7 +145,8 @@ fn reinforce(learner: &mut TabularLearner, batch: &TokenBatch, returns: &[f64], 
     };
     learner
         .step(batch, Scope::Group, rate, &mut loss)
-        .expect("finite");
+        .expect("finite")
+        .grad_norm
 }
 
 fn mean_success(world: &dyn World, tasks: &[Task], policy: &TabularPolicy) -> f64 {
@@ -199,4 +207,38 @@ fn reinforce_raises_exact_success() {
         let end = mean_success(world.as_ref(), &tasks, &policy);
         assert!(end > start + 0.2, "seed {seed}: {start} to {end}");
     }
+}
+
+/// Claim of variance-aware sampling (arXiv 2509.21268) in small: what a prompt gives a fixed policy to learn from grows
+/// with the variance of its reward.
+#[test]
+fn the_squared_gradient_norm_follows_the_variance_of_the_reward() {
+    let config = SkillChainConfig {
+        max_skills: 1,
+        ..Default::default()
+    };
+    let (world, tasks, mut policy, mut learner) = set_up_world(4, config);
+    let (mut squares, mut variances) = (Vec::new(), Vec::new());
+    let n_groups = 200;
+    for task in &tasks[..60] {
+        let mut square = 0.0;
+        for group in 0..n_groups {
+            let key = Key::new(4, Stream::Rollout).step(group);
+            let (batch, returns) = roll_out(world.as_ref(), &[task], &mut policy, 8, key);
+            square += reinforce(&mut learner, &batch, &returns, 8, 0.0).powi(2) / n_groups as f64;
+        }
+        let p = world
+            .exact_success(task, &|state| policy.action_probabilities(state))
+            .expect("a closed form");
+        squares.push(square);
+        variances.push(p * (1.0 - p));
+    }
+    let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
+    let moment = |x: &[f64], y: &[f64]| {
+        let (mx, my) = (mean(x), mean(y));
+        x.iter().zip(y).map(|(a, b)| (a - mx) * (b - my)).sum::<f64>()
+    };
+    let both = moment(&squares, &variances);
+    let correlation = both / (moment(&squares, &squares) * moment(&variances, &variances)).sqrt();
+    assert!(correlation > 0.9, "{correlation}");
 }

@@ -35,6 +35,7 @@ mod off_policy_reinforce;
 mod open_rs;
 mod otc_po;
 mod p3o;
+mod prefix_grouper;
 mod pta_grpo;
 mod rank_grpo;
 mod reg_grpo;
@@ -50,15 +51,19 @@ mod srpo;
 mod step_grpo;
 mod temporal_r1;
 mod tempsamp_r1;
+mod thinking_sparks;
 mod ton;
+mod training_free_grpo;
 mod ttrv;
 mod tw_grpo;
 mod uav_vl_r1;
 mod unlikeliness;
 mod vade;
 mod vas;
+mod vgc_bench;
 mod video_com;
 mod vlaa_thinker;
+mod wirelessmathlm;
 
 use groupwise_advantage::{GroupRelative, GroupRelativeConfig};
 use groupwise_core::Spread;
@@ -123,6 +128,11 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("listener-reward", listener_reward::run),
     ("ttrv", ttrv::run),
     ("multirole-r1", multirole_r1::run),
+    ("wirelessmathlm", wirelessmathlm::run),
+    ("training-free-grpo", training_free_grpo::run),
+    ("vgc-bench", vgc_bench::run),
+    ("thinking-sparks", thinking_sparks::run),
+    ("prefix-grouper", prefix_grouper::run),
 ];
 
 /// The group-relative block with a mean and this deviation; a case may name the sample or the population one.

@@ -203,6 +203,7 @@ const STAGES: &[(&str, Kind, &str)] = &[
     ("format", Kind::Plain, "cargo fmt --all --check"),
     (TIDY, Kind::Plain, "cargo xtask tidy"),
     (GOLDEN, Kind::Plain, "cargo xtask conform --allow-missing"),
+    ("papers", Kind::Plain, "cargo xtask papers --check"),
     (
         "clippy",
         Kind::Plain,
@@ -211,6 +212,16 @@ const STAGES: &[(&str, Kind, &str)] = &[
     ("docs", Kind::Docs, "cargo doc @light --no-deps"),
     ("tests", Kind::Test, "cargo @test @light"),
     ("doc tests", Kind::Test, "cargo test --doc @light"),
+    (
+        "clippy (sandbox)",
+        Kind::Plain,
+        "cargo clippy -p groupwise-reward --features sandbox --all-targets -- -D warnings",
+    ),
+    (
+        "tests (sandbox)",
+        Kind::Test,
+        "cargo @test -p groupwise-reward --features sandbox",
+    ),
     (
         "clippy (burn)",
         Kind::Plain,

@@ -52,9 +52,18 @@ fn help(command: &str) -> String {
   cargo xtask ablate benchmarks/ablations/quickstart.toml --dry-run
   cargo xtask ablate my.toml --jobs 2 --seeds 0..10 --set run.steps=200"
         }
+        "reproduce" => {
+            "  cargo xtask reproduce                                     every recipe of benchmarks/papers
+  cargo xtask reproduce vade knapsack-rl --jobs 2
+  cargo xtask reproduce vade --dry-run"
+        }
         "train" => "  cargo xtask train benchmarks/ablations/quickstart.toml --arm vade --seed 1",
         "report" => "  cargo xtask report runs/ablations/quickstart",
         "explain" => "  cargo xtask explain benchmarks/ablations/quickstart.toml",
+        "verify" => {
+            "  cargo xtask verify qa-match --explain < rows.jsonl
+  cargo xtask verify --check ../shared/verifiers"
+        }
         _ => "  started by `ablate`",
     };
     format!(
@@ -114,7 +123,7 @@ mod tests {
 
     #[test]
     fn help_shows_examples_of_the_command_itself() {
-        for command in ["ablate", "train", "report", "explain"] {
+        for command in ["ablate", "reproduce", "train", "report", "explain", "verify"] {
             assert!(
                 help(command).contains(&format!("\n  cargo xtask {command} ")),
                 "{command}"

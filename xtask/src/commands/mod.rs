@@ -16,6 +16,9 @@ pub(crate) enum Command {
     /// Expand a grid of recipes, run the missing cells, write the report.
     #[command(disable_help_flag = true)]
     Ablate(forward::Args),
+    /// Run the recipes of papers, judge their claims, store the results.
+    #[command(disable_help_flag = true)]
+    Reproduce(forward::Args),
     /// One training run.
     #[command(disable_help_flag = true)]
     Train(forward::Args),
@@ -25,6 +28,9 @@ pub(crate) enum Command {
     /// A recipe as formulas, sources and the numbers that matter.
     #[command(disable_help_flag = true)]
     Explain(forward::Args),
+    /// Judge responses from standard input, or check verifiers against rows of known verdict.
+    #[command(disable_help_flag = true)]
+    Verify(forward::Args),
     /// One cell of an ablation, as a launcher starts it.
     #[command(disable_help_flag = true, hide = true)]
     Cell(forward::Args),
@@ -34,7 +40,7 @@ pub(crate) enum Command {
     Tidy(tidy::Args),
     /// All that CI checks, cheapest first.
     Ci(ci::Args),
-    /// Regenerate the table of papers in docs/papers.md.
+    /// Regenerate docs/papers.md from the recipes of papers and their results.
     Papers(papers::Args),
     /// Regenerate the list of methods in docs/methods.md.
     Methods(methods::Args),
@@ -47,9 +53,11 @@ impl Command {
     pub(crate) fn run(self) -> Outcome {
         match self {
             Self::Ablate(args) => forward::run("ablate", args),
+            Self::Reproduce(args) => forward::run("reproduce", args),
             Self::Train(args) => forward::run("train", args),
             Self::Report(args) => forward::run("report", args),
             Self::Explain(args) => forward::run("explain", args),
+            Self::Verify(args) => forward::run("verify", args),
             Self::Cell(args) => forward::run("cell", args),
             Self::Conform(args) => conform::run(&args),
             Self::Tidy(args) => tidy::run(&args),

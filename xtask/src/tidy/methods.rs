@@ -18,6 +18,7 @@ const FOLDERS: &[&str] = &[
     "crates/groupwise-sampler/src/samplers",
     "crates/groupwise-sampler/src/allocators",
     "crates/groupwise-sampler/src/scaffolds",
+    "crates/groupwise-sampler/src/repairs",
     "crates/groupwise-sampler/src/schedules",
     "crates/groupwise-sampler/src/filters",
     "crates/groupwise-sampler/src/replay",

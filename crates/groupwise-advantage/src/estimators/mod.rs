@@ -9,6 +9,7 @@ mod dr_irl;
 mod flow_grpo;
 mod gae;
 mod gigpo;
+mod grao;
 mod grpo;
 mod grpo_process;
 mod gtpo;
@@ -40,6 +41,7 @@ pub use dr_irl::{
 pub use flow_grpo::{FlowGrpoConfig, folded_turn_weights};
 pub use gae::{GaeConfig, RewardSource, Whitening};
 pub use gigpo::{EpisodeStats, Gigpo, GigpoAdvantages, GigpoConfig, Repetition, StepBatch, step_clusters};
+pub use grao::{Grao, GraoConfig};
 pub use grpo::GrpoConfig;
 pub use grpo_process::GrpoProcessConfig;
 pub use gtpo::{
@@ -145,5 +147,7 @@ registry! {
         Asymre = "asymre": AsymreConfig,
         /// Reward less the mean or the log of the mean exponential, for the OPMD that divides by 1 + tau.
         Opmd = "opmd": OpmdConfig,
+        /// Exploration and imitation of a reference answer in one weight.
+        Grao = "grao": GraoConfig,
     }
 }

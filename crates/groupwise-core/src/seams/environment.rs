@@ -113,6 +113,13 @@ pub trait World: std::fmt::Debug + Send + Sync {
         1
     }
 
+    /// The actions that a text of several turns consists of, one per turn; by default its lines.
+    ///
+    /// A scaffold that forces the beginning of an answer forces whole turns in a world of several.
+    fn actions<'a>(&self, text: &'a str) -> Vec<&'a str> {
+        text.lines().collect()
+    }
+
     /// Text a policy should produce, for a supervised warm start.
     fn demonstration(&self, task: &Task) -> Option<String> {
         Some(task.reference.clone()).filter(|r| !r.is_empty())
@@ -126,8 +133,8 @@ pub trait World: std::fmt::Debug + Send + Sync {
         self.train_tasks(key)
     }
 
-    /// Exact probability of success under a policy given as observation text -> action probabilities, where the
-    /// world has a closed form.
+    /// Exact expected result of a task, in [0, 1], under a policy given as observation text -> action probabilities,
+    /// where the world has a closed form: the probability of success, or the mean of a graded result.
     fn exact_success(&self, task: &Task, policy: &dyn Fn(&str) -> Option<Vec<f64>>) -> Option<f64> {
         let _ = (task, policy);
         None

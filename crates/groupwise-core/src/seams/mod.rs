@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`PromptSampler`] | pipeline, before and after each batch | own |
 //! | [`BudgetAllocator`] | pipeline, per batch | none |
+//! | [`GroupRepair`] | pipeline, per generation batch and per step | own |
 //! | [`GroupFilter`] | pipeline, per rolled-out group | none |
 //! | [`Scaffold`] | pipeline, before and between rounds of a rollout | argument |
 //! | [`World`], [`Environment`] | rollout, per episode and turn | own, discarded |
@@ -22,6 +23,7 @@ mod environment;
 mod filter;
 mod objective;
 mod policy;
+mod repair;
 mod reward;
 mod sampler;
 mod scaffold;
@@ -35,6 +37,7 @@ pub use objective::{Objective, Scope};
 pub use policy::{
     Continuation, Learner, Member, Policy, PolicyError, Prefix, Sampling, StepReport, TokenLoss, TokenScores,
 };
+pub use repair::{GroupRepair, Placement, Repair, RolledGroup, Substitute};
 pub use reward::{RewardShaper, Score, Verifier};
 pub use sampler::{PromptSampler, Surveyed};
 pub use scaffold::{Rendered, Scaffold};

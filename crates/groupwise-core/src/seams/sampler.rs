@@ -1,6 +1,7 @@
 use crate::State;
 use crate::error::DataError;
 use crate::key::Key;
+use crate::task::Task;
 use crate::trajectory::GroupOutcome;
 
 /// Results of one task in a survey: rollouts that a sampler asked for and nothing is trained on.
@@ -16,7 +17,7 @@ pub struct Surveyed {
 ///
 /// *Implementers*: draws come from the key only; `save` and `load` carry all memory, so that a resumed run
 /// chooses what an uninterrupted one would have chosen.
-/// *Called* by the pipeline: at the start of a training step `survey`, and where it asks for rollouts
+/// *Called* by the pipeline: `prepare` once, before anything else; at the start of a training step `survey`, and where it asks for rollouts
 /// `observe_survey` with their results (they are billed); `next` before each generation batch (several times per step
 /// when a filter refills, each with its own key); `observe` once per training step with every group rolled out in it.
 ///
@@ -52,6 +53,15 @@ pub struct Surveyed {
 /// # Ok::<(), DataError>(())
 /// ```
 pub trait PromptSampler: std::fmt::Debug + Send {
+    /// Sees the pool and the number of training steps of the run.
+    ///
+    /// # Errors
+    /// A task without what the method orders by.
+    fn prepare(&mut self, tasks: &[Task], steps: u64) -> Result<(), DataError> {
+        let _ = (tasks, steps);
+        Ok(())
+    }
+
     /// Indices of `n` tasks (fewer only if the method says so).
     ///
     /// # Errors

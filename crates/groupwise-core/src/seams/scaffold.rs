@@ -8,7 +8,8 @@ use crate::trajectory::{GroupOutcome, Trajectory};
 pub struct Rendered {
     /// Text before or after the observation (hints, few-shot examples); empty for the plain prompt.
     pub prefix: String,
-    /// Answer text the policy is made to start with (a solution prefix); not trained on.
+    /// Answer text the policy is made to start with (a solution prefix); not trained on.  In a world of several turns
+    /// these are its first actions, see [`World::actions`](crate::World::actions).
     pub forced_answer: String,
     /// True if the rollouts are billed as hint rollouts.
     pub hinted: bool,

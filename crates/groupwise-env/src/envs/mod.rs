@@ -1,7 +1,9 @@
 //! One folder per world: `mod.rs` holds the rules, `tasks.rs` the generator.
 
+pub mod action_classes;
 pub mod digit_chain;
 pub mod digit_completion;
+pub mod interval_bins;
 pub mod skill_chain;
 
 use groupwise_core::registry;
@@ -31,5 +33,9 @@ registry! {
         DigitCompletion = "digit-completion": digit_completion::DigitCompletionConfig,
         /// Tabular chain of skills shared by all tasks.
         SkillChain = "skill-chain": skill_chain::SkillChainConfig,
+        /// Tabular spans, scored by overlap.
+        IntervalBins = "interval-bins": interval_bins::IntervalBinsConfig,
+        /// Tabular bandit whose many actions fall into few classes.
+        ActionClasses = "action-classes": action_classes::ActionClassesConfig,
     }
 }

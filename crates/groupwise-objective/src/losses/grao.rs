@@ -3,8 +3,8 @@
 //! Sampled answers and a reference answer are weighed by rewards that are normalized together, and each sample is
 //! pushed away from (good) or towards (bad) the reference.  Source: arXiv 2508.07750, equations 3 and 4.
 //!
-//! A loss on other inputs than an update batch: the reference answers and their log-probabilities under the current
-//! policy are not part of one, so this is a function and no entry of the registry of objectives.
+//! The whole loss as a function of samples and references, with both readings of the paper.  In a run `[repair.inject-reference]`
+//! puts the references into the groups, and `[advantage.grao]` weighs them so that `[objective.reinforce]` is this loss.
 
 use groupwise_core::stats::{Moments, is_constant};
 use groupwise_core::{DataError, ParamError, RewardBatch, Spans};

@@ -1,6 +1,7 @@
 //! A tabular run in a temporary folder, with hooks.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -183,4 +184,18 @@ pub(crate) fn bytes(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     .iter()
     .map(|name| (PathBuf::from(name), std::fs::read(folder.join(name)).expect(name)))
     .collect()
+}
+
+/// Metrics of each step.
+pub(crate) fn steps(events: &[Event]) -> Vec<&BTreeMap<String, f64>> {
+    events
+        .iter()
+        .filter_map(|e| {
+            if let Event::Step { metrics, .. } = e {
+                Some(metrics)
+            } else {
+                None
+            }
+        })
+        .collect()
 }

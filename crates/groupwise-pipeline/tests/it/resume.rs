@@ -21,6 +21,7 @@ fn recipes() -> Vec<String> {
         recipe("[sampler.vas]\nrefresh_every = 4\nrollouts = 2\n[allocator.square-root]"),
         recipe("[sampler.cures]\nreplacement = \"epoch\"\n"),
         recipe("[filter.dynamic-sampling]\nmax_gen_batches = 50\n"),
+        recipe("[repair.arpo-replay]\nmax_age = 5\n"),
     ]
 }
 
@@ -62,7 +63,7 @@ proptest! {
 
     /// A crash at any event, with torn log lines behind it, twice in a row.
     #[test]
-    fn crashed_runs_end_in_the_same_bytes(first in 0usize..100, second in 0usize..100, which in 0usize..3) {
+    fn crashed_runs_end_in_the_same_bytes(first in 0usize..100, second in 0usize..100, which in 0usize..6) {
         let text = &recipes()[which];
         let expected = uninterrupted(text);
         let runs = tempfile::tempdir().unwrap();

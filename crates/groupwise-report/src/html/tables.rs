@@ -175,7 +175,7 @@ pub(super) fn arms(page: &mut String, summary: &Summary) {
     }
     page.push_str("<h2>Arms</h2>\n<p>Mean over seeds with its 95% Student-t interval. Areas are means of the metric over the budget.</p>\n");
     let mut heads = vec!["arm", "<metric", "seeds"];
-    heads.extend(Measure::ALL.iter().map(|m| m.short()));
+    heads.extend(Measure::OF_EVALUATIONS.iter().map(|m| m.short()));
     open(page, &heads);
     let primary_first = names
         .iter()
@@ -191,7 +191,7 @@ pub(super) fn arms(page: &mut String, summary: &Summary) {
                 format!("<{}", escape(name)),
                 arm.seeds.len().to_string(),
             ];
-            cells.extend(Measure::ALL.iter().map(|m| {
+            cells.extend(Measure::OF_EVALUATIONS.iter().map(|m| {
                 let estimate = measures.get(m).cloned().unwrap_or_default();
                 let d = estimate.mean.map_or(3, crate::format::decimals);
                 with_interval(&estimate, |v| fixed(v, d))
@@ -215,16 +215,21 @@ pub(super) fn arms(page: &mut String, summary: &Summary) {
 
 /// What each arm cost.
 pub(super) fn cost(page: &mut String, summary: &Summary) {
-    page.push_str("<h2>Cost</h2>\n<p>Every rollout is billed, whatever it was made for. Effective: share of billed rollouts in groups that entered an update with mixed reward. Means over seeds.</p>\n");
+    page.push_str("<h2>Cost</h2>\n<p>Every rollout is billed, whatever it was made for. Effective: share of billed rollouts in groups that entered an update with mixed reward. Coverage: share of the pool that entered one. A task is solved if any paid rollout scored full. Means over seeds.</p>\n");
     let kinds: BTreeSet<BillKind> = summary
         .arms
         .iter()
         .flat_map(|a| a.rollouts_by_kind.keys().copied())
         .collect();
     let names: Vec<&str> = kinds.iter().map(|k| kind_name(*k)).collect();
-    let mut heads = vec!["arm", "effective", "rollouts"];
+    let mut heads = vec!["arm", "effective", "coverage", "rollouts"];
     heads.extend(&names);
-    heads.extend(["tokens", "tokens per rollout", "wall time"]);
+    heads.extend([
+        "tokens",
+        "tokens per rollout",
+        "tokens per solved task",
+        "wall time",
+    ]);
     open(page, &heads);
     for arm in &summary.arms {
         let per = arm
@@ -234,6 +239,7 @@ pub(super) fn cost(page: &mut String, summary: &Summary) {
             .filter(|(_, r)| *r > 0.0)
             .map(|(t, r)| t / r);
         let mut cells = vec![escape(&arm.name), with_interval(&arm.effective, percent)];
+        cells.push(arm.coverage.mean.map_or_else(|| "-".to_owned(), percent));
         cells.push(arm.rollouts.mean.map_or_else(|| "-".to_owned(), count));
         cells.extend(kinds.iter().map(|k| {
             arm.rollouts_by_kind
@@ -242,6 +248,8 @@ pub(super) fn cost(page: &mut String, summary: &Summary) {
         }));
         cells.push(arm.tokens.mean.map_or_else(|| "-".to_owned(), count));
         cells.push(per.map_or_else(|| "-".to_owned(), |p| format!("{p:.1}")));
+        let per_solved = arm.tokens_per_solved.mean;
+        cells.push(per_solved.map_or_else(|| "-".to_owned(), count));
         cells.push(arm.seconds.mean.map_or_else(|| "-".to_owned(), duration));
         row(page, &cells);
     }

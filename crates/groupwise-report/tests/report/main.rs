@@ -3,5 +3,6 @@
 mod numbers;
 mod reading;
 mod rendering;
+mod reproduction;
 mod small;
 mod synthetic;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::small::*;
-use groupwise_core::event::BillKind;
+use groupwise_core::event::{BillKind, Event};
 use groupwise_report::summary::Measure;
 use groupwise_report::{ClaimVerdict, Summary, read_ablation, summarize, write_report};
 
@@ -67,6 +67,53 @@ fn effective_ratio_counts_what_entered_an_update_over_everything_billed() {
 }
 
 #[test]
+fn coverage_counts_tasks_that_trained_and_a_solved_task_is_paid_by_all_tokens() {
+    let root = tempfile::tempdir().unwrap();
+    let of = |task: &str, kind, rewards: &[f64]| match group(1, kind, rewards) {
+        Event::Group {
+            step,
+            difficulty,
+            kind,
+            rewards,
+            lengths,
+            ..
+        } => Event::Group {
+            step,
+            task: task.into(),
+            difficulty,
+            kind,
+            rewards,
+            lengths,
+        },
+        other => other,
+    };
+    let events = vec![
+        start(0),
+        of("a", BillKind::Train, &[1.0, 0.0]),
+        of("a", BillKind::Hint, &[1.0]),
+        of("b", BillKind::Train, &[0.9, 0.0]),
+        of("c", BillKind::Discarded, &[1.0]),
+        of("d", BillKind::StartUp, &[0.0]),
+        step(1, 7),
+        eval(1, 7, 0.5),
+    ];
+    let dir = write_run(root.path(), "r", "uniform", 0, &events);
+    let arm = &summarize(&read_ablation(&dir).unwrap()).arms[0];
+    // Of eight tasks a and b trained; a and c were solved, for 70 tokens.
+    close(arm.coverage.mean.unwrap(), 2.0 / 8.0);
+    close(arm.tokens_per_solved.mean.unwrap(), 35.0);
+    let dir = write_run(
+        root.path(),
+        "s",
+        "uniform",
+        0,
+        &[start(0), of("b", BillKind::Train, &[0.9])],
+    );
+    let arm = &summarize(&read_ablation(&dir).unwrap()).arms[0];
+    assert_eq!(arm.tokens_per_solved.mean, None, "nothing was solved");
+}
+
+#[test]
 fn wall_time_is_the_sum_of_the_steps() {
     let root = tempfile::tempdir().unwrap();
     let dir = write_run(root.path(), "r", "uniform", 0, &rising(0, 0.4, 8));
@@ -108,7 +155,7 @@ fn claims_are_judged_by_their_measure_and_bad_ones_noted() {
     let judged = |claim: &str| {
         fs::write(
             &path,
-            index.replace("\"claim\":null", &format!("\"claim\":{claim}")),
+            index.replace("\"claims\":[]", &format!("\"claims\":[{claim}]")),
         )
         .unwrap();
         summarize(&read_ablation(&dir).unwrap())
@@ -118,7 +165,7 @@ fn claims_are_judged_by_their_measure_and_bad_ones_noted() {
             r#"{{"text":"t","metric":"{metric}","arm":"vade","control":"uniform","direction":"higher","least_effect":{effect}}}"#
         )
     };
-    let found = judged(&claim("area:eval/success", 0.01)).claim.unwrap();
+    let found = judged(&claim("area:eval/success", 0.01)).claims.remove(0);
     assert_eq!(
         found.verdict,
         ClaimVerdict::Inconclusive,
@@ -131,14 +178,17 @@ fn claims_are_judged_by_their_measure_and_bad_ones_noted() {
         "{}",
         found.basis
     );
-    let impossible = judged(&claim("final:eval/success", 5.0)).claim.unwrap();
+    assert_eq!(found.n_seeds, 2);
+    let (low, high) = found.interval.unwrap();
+    assert!(low < 0.0 && found.effect.unwrap() > 0.0 && found.effect.unwrap() < high);
+    let impossible = judged(&claim("final:eval/success", 5.0)).claims.remove(0);
     assert_eq!(impossible.verdict, ClaimVerdict::DoesNotHold);
     let bad = judged(&claim("eval/success", -1.0));
     assert_eq!(
         bad.notes,
         ["the claim was not judged: `least_effect` = -1 must be finite and at least 0"]
     );
-    assert!(bad.claim.is_none());
+    assert!(bad.claims.is_empty());
     let stranger = judged(&claim("eval/success", 0.0).replace("\"vade\"", "\"nobody\""));
     assert_eq!(
         stranger.notes,
@@ -149,6 +199,49 @@ fn claims_are_judged_by_their_measure_and_bad_ones_noted() {
         unknown.notes[0].starts_with("the claim was not judged: unknown field `arms`"),
         "{}",
         unknown.notes[0]
+    );
+}
+
+#[test]
+fn several_claims_are_judged_each_by_its_own_measure() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = write_pair(root.path());
+    let path = dir.join("ablation.json");
+    let index = fs::read_to_string(&path).unwrap();
+    let metrics = [
+        "run:effective",
+        "run:rollouts",
+        "mean:work",
+        "late:work",
+        "late:nothing",
+        "final-steps:eval/success",
+        "area-steps:eval/success",
+    ];
+    let claims: Vec<String> = metrics
+        .iter()
+        .map(|metric| {
+            format!(
+                r#"{{"text":"t","metric":"{metric}","arm":"vade","control":"uniform","direction":"equal","least_effect":9}}"#
+            )
+        })
+        .collect();
+    let claims = format!("\"claims\":[{}]", claims.join(","));
+    fs::write(&path, index.replace("\"claims\":[]", &claims)).unwrap();
+    let summary = summarize(&read_ablation(&dir).unwrap());
+    let effects: Vec<Option<f64>> = summary.claims.iter().map(|c| c.effect).collect();
+    // Half of the rollouts lie in a mixed group in every run; the second run of `vade` has 12 rollouts, not 8.
+    assert_eq!(effects[0], Some(0.0));
+    assert_eq!(effects[1], Some(2.0));
+    // Steps of 4 and 2 * 8 against 6 and 2 * 12.
+    assert_eq!((effects[2], effects[3]), (Some(2.5), Some(4.0)));
+    // At equal steps the twelve rollouts count as much as eight: 0.2 and 0.3 at the end, half of it on the way.
+    let close = |x: Option<f64>, y: f64| assert!((x.unwrap() - y).abs() < 1e-12, "{x:?}, not {y}");
+    close(effects[5], 0.25);
+    close(effects[6], 0.125);
+    assert_eq!((effects[4], summary.claims[4].n_seeds), (None, 0));
+    assert_eq!(
+        summary.notes,
+        ["no run has a value of the claim's metric `late:nothing`"]
     );
 }
 

@@ -47,7 +47,7 @@ pub(crate) fn step(step: u64, rollouts: u64) -> Event {
         step,
         rollouts,
         tokens: 10 * rollouts,
-        metrics: BTreeMap::new(),
+        metrics: BTreeMap::from([("work".to_owned(), (step * rollouts) as f64)]),
     }
 }
 
@@ -116,7 +116,7 @@ pub(crate) fn write_index(root: &Path, arms: &[&str], seeds: &[u64], cells: &[(&
         .collect();
     let index = json!({
         "name": "small", "description": "", "baseline": arms[0], "arms": arms, "seeds": seeds,
-        "metric": "eval/success", "cells": cells, "claim": null,
+        "metric": "eval/success", "cells": cells, "claims": [],
     });
     fs::write(dir.join("ablation.json"), index.to_string()).expect("the test folder can be written");
     dir

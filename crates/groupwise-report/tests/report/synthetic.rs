@@ -57,7 +57,7 @@ pub(crate) fn write_ablation(root: &Path, name: &str, arms: &[Arm], seeds: &[u64
     let manifest = json!({
         "name": name, "description": "Do uneven budgets or a variance-aware sampler beat uniform sampling at equal cost?", "baseline": arms[0].name, "arms": arms.iter().map(|a| a.name).collect::<Vec<_>>(),
         "seeds": seeds, "metric": "eval/success", "cells": cells,
-        "claim": {"text": "Knapsack budgets beat uniform ones at equal rollouts.", "arm": "knapsack", "metric": "final:eval/success", "control": arms[0].name, "direction": "higher", "least_effect": 0.01},
+        "claims": [{"text": "Knapsack budgets beat uniform ones at equal rollouts.", "arm": "knapsack", "metric": "final:eval/success", "control": arms[0].name, "direction": "higher", "least_effect": 0.01}],
     });
     fs::write(
         dir.join("ablation.json"),

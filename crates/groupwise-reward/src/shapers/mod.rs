@@ -7,6 +7,7 @@ mod conciser;
 mod cosine_length;
 mod e_grpo;
 mod gcpo;
+mod kimi_length;
 mod mask_truncated;
 mod multi_objective_grpo;
 mod multirole_r1;
@@ -15,6 +16,8 @@ mod otc_po;
 mod outcome_ladder;
 mod overlong;
 mod pta_grpo;
+mod repetition;
+mod text_shape;
 mod ttrv;
 mod unlikeliness;
 
@@ -25,6 +28,7 @@ pub use e_grpo::{
     group_normalized_bonus, thoughts,
 };
 pub use gcpo::{AuxiliaryReward, Contrast, Gcpo, GcpoConfig, GcpoMember, GcpoShaped};
+pub use kimi_length::{KimiLengthConfig, kimi_length_rewards};
 pub use mask_truncated::MaskTruncatedConfig;
 pub use multi_objective_grpo::{
     LabelRegression, LabelScale, MultiObjective, MultiObjectiveGrpoConfig, label_regression,
@@ -35,6 +39,8 @@ pub use otc_po::{OtcMember, OtcPo, OtcPoConfig, OtcShaped, OtcVariant, tool_prod
 pub use outcome_ladder::{OutcomeLadderConfig, check_format_score, main_reward, sub_reward};
 pub use overlong::{OverlongConfig, overlong_penalty};
 pub use pta_grpo::{PlanAdvantages, PlanCredit, PlanRewards, PtaGrpo, PtaGrpoConfig};
+pub use repetition::{RepetitionConfig, RepetitionUnit};
+pub use text_shape::{ShapeRule, TextShapeConfig};
 pub use ttrv::{Ttrv, TtrvConfig, VoteEntropy, VoteReward, VoteRewards};
 pub use unlikeliness::{
     FilterUniform, RankBy, RankOffset, UnlikelinessConfig, answer_log_probability, unlikeliness_rewards,
@@ -77,6 +83,12 @@ registry! {
         MultiroleR1 = "multirole-r1": MultiroleR1Config,
         /// The group's own votes instead of a label.
         Ttrv = "ttrv": TtrvConfig,
+        /// Shorter than the rest of the group is better, more so if right.
+        KimiLength = "kimi-length": KimiLengthConfig,
+        /// Penalty for repeated n-grams.
+        Repetition = "repetition": RepetitionConfig,
+        /// Bonus for the shape of the text: tags, steps, code fences.
+        TextShape = "text-shape": TextShapeConfig,
     }
 }
 

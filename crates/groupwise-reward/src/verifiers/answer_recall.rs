@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use groupwise_core::{ParamError, Part, Score, Task, Trajectory, Verifier};
 use serde::{Deserialize, Serialize};
 
-use super::refuse_aborted;
+use super::{references, refuse_aborted};
+use crate::qa::normal_form;
 
 /// Which part of the last action is the answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +27,8 @@ pub enum AnswerPart {
 /// [`normalize_answer`], counted as often as they occur.
 ///
 /// # Shapes
-/// In [0, 1].  References: the task's `reference` and the strings of its column `references`, if there.
+/// In [0, 1].  References: the task's `reference`, a text or a JSON list of texts, and the texts of its columns
+/// `references` and `golds`, if there.
 ///
 /// # Edge cases
 /// - Precision plays no part: a long answer that holds the reference earns all of it.  Pair it with a limit on length.
@@ -96,7 +98,7 @@ pub fn answer_recall<S: AsRef<str>, G: AsRef<[S]>>(answer: &[S], references: &[G
     }
 }
 
-/// Words of a text: lower case, ASCII punctuation removed, articles dropped, zero to ten as digits.
+/// Words of a text: those of its [`normal_form`], zero to ten as digits.
 ///
 /// # Example
 /// ```
@@ -107,13 +109,9 @@ pub fn normalize_answer(text: &str) -> Vec<String> {
     const NUMBERS: [&str; 11] = [
         "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
     ];
-    let bare: String = text
-        .to_lowercase()
-        .chars()
-        .filter(|c| !c.is_ascii_punctuation())
-        .collect();
-    bare.split_whitespace()
-        .filter(|word| !matches!(*word, "a" | "an" | "the"))
+    normal_form(text)
+        .split(' ')
+        .filter(|word| !word.is_empty())
         .map(|word| match NUMBERS.iter().position(|n| *n == word) {
             Some(n) => n.to_string(),
             None => word.to_owned(),
@@ -160,17 +158,7 @@ impl Verifier for AnswerRecall {
         if let Some(score) = refuse_aborted(trajectory) {
             return score;
         }
-        let mut references = vec![normalize_answer(&task.reference)];
-        let more = task
-            .columns
-            .get("references")
-            .and_then(|column| column.as_array());
-        references.extend(
-            more.into_iter()
-                .flatten()
-                .filter_map(|r| r.as_str())
-                .map(normalize_answer),
-        );
+        let mut references: Vec<_> = references(task).iter().map(|r| normalize_answer(r)).collect();
         references.retain(|words| !words.is_empty());
         if references.is_empty() {
             return Score::Unscorable(format!("task `{}` has no reference", task.id));

@@ -5,7 +5,7 @@ use groupwise_core::{ParamError, Part, Score, Task, Trajectory, Verifier};
 use serde::{Deserialize, Serialize};
 
 use super::refuse_aborted;
-use crate::geometry::{BoxCorners, shared_and_united};
+use crate::geometry::{BoxCorners, box_overlap};
 
 /// What a question asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,31 +115,6 @@ fn letter(text: &str) -> Option<char> {
     let mut chars = text.chars();
     let letter = chars.next().filter(char::is_ascii_alphabetic)?;
     chars.next().is_none().then(|| letter.to_ascii_uppercase())
-}
-
-/// Intersection over union of two boxes.
-///
-/// # Shapes
-/// Corners x1, y1, x2, y2 in any unit, the same for both; the result lies in [0, 1].
-///
-/// # Edge cases
-/// - A box with `x2 <= x1` or `y2 <= y1`, or with a corner that is not a number, overlaps nothing: 0.
-/// - Boxes that share an edge only: 0.  Areas too large or too small for `f64`: 0.
-///
-/// See [`VlaaThinkerConfig`] for source and example.
-pub fn box_overlap(a: BoxCorners, b: BoxCorners) -> f64 {
-    // Written so that NaN makes a box degenerate.
-    let is_box = |c: BoxCorners| c[0] < c[2] && c[1] < c[3];
-    let (inter, union) = shared_and_united(a, b);
-    if !(is_box(a) && is_box(b) && inter > 0.0) {
-        return 0.0;
-    }
-    if union.is_finite() && union > 0.0 {
-        // Rounding of the union must not lift a share above 1.
-        (inter / union).min(1.0)
-    } else {
-        0.0
-    }
 }
 
 /// Reward of an open question by what a scorer says about response and reference.

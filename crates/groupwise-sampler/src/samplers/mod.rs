@@ -1,7 +1,4 @@
 //! Prompt samplers: which tasks the next batch holds.
-//!
-//! [`staged`] has no name in a recipe: it needs the length of every task and of the run, which [`SamplerContext`] does
-//! not carry.  Build it with [`staged::StagedSampler::new`].
 
 use groupwise_core::registry;
 use serde::{Deserialize, Serialize};
@@ -9,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use groupwise_core::PromptSampler;
 
 pub mod cures;
+pub mod length_staged;
 pub mod sari;
 pub mod shuffled;
 pub mod staged;
@@ -43,6 +41,8 @@ registry! {
         Sari = "sari": sari::SariConfig,
         /// Shuffled epochs over the tasks whose rewards vary at the start.
         TemporalR1 = "temporal-r1": temporal_r1::TemporalR1Config,
+        /// Short tasks first, in stages.
+        LengthStaged = "length-staged": length_staged::LengthStagedConfig,
     }
 }
 

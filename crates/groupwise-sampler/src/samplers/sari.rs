@@ -37,11 +37,22 @@ pub enum Unsolved {
     Keep,
 }
 
+/// The order cut into blocks that are trained one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Blocks {
+    /// Blocks, >= 1, of as equal sizes as possible.
+    pub count: u32,
+    /// Batches drawn from a block before the next one, >= 1.
+    pub batches: u32,
+}
+
 /// One pass over the tasks in the order of the start model's success rates, in consecutive batches.
 ///
 /// # Formula
 /// The order is [`order`] of the rates `s_i / n_i` over `attempts` answers per task of the start model, s counting
-/// rewards above `success_threshold`; it is walked `passes` times and never shuffled again.
+/// rewards above `success_threshold`; it is walked `passes` times and never shuffled again.  With `blocks` it is cut into
+/// `count` blocks, block j the places from `floor(j L / count)` of L; `batches` batches walk round in each.
 ///
 /// # Shapes
 /// Rates have no unit; the attempts are billed as start-up.
@@ -49,10 +60,12 @@ pub enum Unsolved {
 /// # Edge cases
 /// - The last batch is smaller if the last pass ends in it.
 /// - A task none of whose answers could be scored counts as never solved.
+/// - A block smaller than a batch is walked several times in it; an empty block, where more blocks than tasks are left,
+///   hands over to the one before it.
 /// - Task indices decide between equal rates.  Where the order of a pool tells its sources apart, shuffle the pool.
 ///
 /// # Errors
-/// `attempts` or `passes` of 0, `success_threshold` not finite, when built.  When a batch is wanted: no survey yet, no
+/// `attempts`, `passes` or a number of `blocks` of 0, `success_threshold` not finite, when built.  When a batch is wanted: no survey yet, no
 /// task left after dropping, or an order that is used up.
 ///
 /// # Source
@@ -81,6 +94,9 @@ pub struct SariConfig {
     pub attempts: u32,
     /// Walks through the order, >= 1.
     pub passes: u32,
+    /// Blocks trained one after the other; absent: consecutive batches, each once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<Blocks>,
     /// Reward that an answer must exceed to be a success.
     pub success_threshold: f64,
 }
@@ -92,6 +108,7 @@ impl Default for SariConfig {
             unsolved: Unsolved::Drop,
             attempts: 8,
             passes: 1,
+            blocks: None,
             success_threshold: 0.5,
         }
     }
@@ -111,15 +128,25 @@ impl Part<dyn PromptSampler, SamplerContext> for SariConfig {
             Unsolved::Drop => "tasks of rate 0 dropped",
             Unsolved::Keep => "tasks of rate 0 kept",
         };
+        let walk = match self.blocks {
+            None => format!("{} x every task", self.passes),
+            Some(Blocks { count, batches }) => {
+                format!("{} x {count} blocks of {batches} batches", self.passes)
+            }
+        };
         format!(
-            "{} x every task, {order}, {unsolved}; rate = share of rewards > {} in {} answers per task before step 1",
-            self.passes, self.success_threshold, self.attempts
+            "{walk}, {order}, {unsolved}; rate = share of rewards > {} in {} answers per task before step 1",
+            self.success_threshold, self.attempts
         )
     }
 
     fn build(&self, context: &SamplerContext) -> Result<Box<dyn PromptSampler>, ParamError> {
         ParamError::check(self.attempts >= 1, "attempts", self.attempts, ">= 1")?;
         ParamError::check(self.passes >= 1, "passes", self.passes, ">= 1")?;
+        if let Some(Blocks { count, batches }) = self.blocks {
+            ParamError::check(count >= 1, "blocks.count", count, ">= 1")?;
+            ParamError::check(batches >= 1, "blocks.batches", batches, ">= 1")?;
+        }
         let threshold = self.success_threshold;
         ParamError::check(
             threshold.is_finite(),
@@ -202,6 +229,9 @@ struct Memory {
     order_seed: Option<u64>,
     /// Places of the order that were passed, over all passes.
     places: u64,
+    /// Batches that were drawn, where the order is cut into blocks.
+    #[serde(default)]
+    batches: u64,
 }
 
 /// Successes and attempts of every task.
@@ -220,6 +250,27 @@ impl Sari {
         } = self.config;
         order(&counts.successes, &counts.attempts, direction, unsolved, key)
     }
+
+    /// The next batch, where the order is cut into blocks.
+    fn block_batch(&self, order: &[usize], blocks: Blocks, n: usize) -> Result<Vec<usize>, DataError> {
+        let (count, batches) = (u64::from(blocks.count), u64::from(blocks.batches));
+        let passed = self.memory.batches / batches;
+        if passed >= count * u64::from(self.config.passes) {
+            let what = format!(
+                "the order is used up: {count} blocks of {batches} batches in {} passes; set fewer steps, or more \
+                 `passes` or `blocks.batches`",
+                self.config.passes
+            );
+            return Err(DataError::value("sari sampler", what));
+        }
+        let edge = |block: u64| (u128::from(block) * order.len() as u128 / u128::from(count)) as usize;
+        let block = passed % count;
+        let end = edge(block + 1).max(1);
+        let start = edge(block).min(end - 1);
+        let members = order.get(start..end).unwrap_or(order);
+        let first = (self.memory.batches % batches) as usize * n;
+        Ok((first..first + n).map(|i| members[i % members.len()]).collect())
+    }
 }
 
 impl PromptSampler for Sari {
@@ -235,6 +286,12 @@ impl PromptSampler for Sari {
                 "no task is left: none of {} was ever solved by the start model",
                 self.n_tasks
             ));
+        }
+        if let Some(blocks) = self.config.blocks {
+            let batch = self.block_batch(&order, blocks, n)?;
+            self.memory.order_seed = Some(seed);
+            self.memory.batches += 1;
+            return Ok(batch);
         }
         let length = order.len() as u64;
         let end = length * u64::from(self.config.passes);

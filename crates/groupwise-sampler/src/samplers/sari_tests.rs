@@ -268,3 +268,58 @@ fn bad_parameters_are_refused_and_the_formula_prints_the_numbers() {
     let arm: SariConfig = serde_json::from_str(r#"{"direction": "shuffled"}"#).unwrap();
     assert!(arm.formula().contains("one uniform permutation"));
 }
+
+fn in_blocks(count: u32, batches: u32, unsolved: Unsolved) -> SariConfig {
+    SariConfig {
+        blocks: Some(Blocks { count, batches }),
+        unsolved,
+        ..SariConfig::default()
+    }
+}
+
+#[test]
+fn blocks_are_trained_one_after_the_other() {
+    // The order is 2, 1, 3, 0: two blocks of two, each walked round in batches of three.
+    let mut sampler = sampler(&in_blocks(2, 2, Unsolved::Keep), 4);
+    sampler.observe_survey(1, &four()).unwrap();
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    for step in 0..4 {
+        let state = sampler.save();
+        sampler.load(&state).unwrap();
+        batches.push(sampler.next(3, key().step(step)).unwrap());
+    }
+    assert_eq!(batches, [[2, 1, 2], [1, 2, 1], [3, 0, 3], [0, 3, 0]]);
+    assert_eq!(
+        sampler.next(3, key()).unwrap_err().to_string(),
+        "sari sampler: the order is used up: 2 blocks of 2 batches in 1 passes; set fewer steps, or more `passes` or \
+         `blocks.batches`"
+    );
+}
+
+#[test]
+fn blocks_of_unequal_size_cover_the_order_and_empty_ones_repeat_the_one_before() {
+    let walk = |count: u32, unsolved: Unsolved| {
+        let mut sampler = sampler(&in_blocks(count, 1, unsolved), 4);
+        sampler.observe_survey(1, &four()).unwrap();
+        (0..count)
+            .map(|i| sampler.next(1, key().step(u64::from(i))).unwrap()[0])
+            .collect::<Vec<_>>()
+    };
+    // Three solved tasks in two blocks: one of one, one of two.
+    assert_eq!(walk(2, Unsolved::Drop), [2, 1]);
+    assert_eq!(walk(4, Unsolved::Keep), [2, 1, 3, 0]);
+    assert_eq!(walk(6, Unsolved::Drop), [2, 2, 2, 1, 1, 3]);
+}
+
+#[test]
+fn blocks_of_nothing_are_refused() {
+    let refused = |config: SariConfig| config.build(&context(4)).map(|_| ()).unwrap_err().to_string();
+    assert_eq!(
+        refused(in_blocks(0, 1, Unsolved::Keep)),
+        "`blocks.count` = 0: must be >= 1"
+    );
+    assert_eq!(
+        refused(in_blocks(1, 0, Unsolved::Keep)),
+        "`blocks.batches` = 0: must be >= 1"
+    );
+}

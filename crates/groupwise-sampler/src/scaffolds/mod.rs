@@ -3,6 +3,7 @@
 use groupwise_core::{Scaffold, registry};
 
 pub mod plain;
+pub mod prefix_hint;
 pub mod seele;
 
 registry! {
@@ -12,5 +13,7 @@ registry! {
         Plain = "plain": plain::PlainConfig,
         /// The beginning of the reference, as long as holds accuracy at a target.
         Seele = "seele": seele::SeeleConfig,
+        /// The beginning of the reference, a constant or falling share.
+        PrefixHint = "prefix-hint": prefix_hint::PrefixHintConfig,
     }
 }

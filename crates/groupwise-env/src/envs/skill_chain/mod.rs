@@ -16,6 +16,9 @@
 //! ratio 0.223 (s.e. 0.010) and final success 0.087 where 0.247 and 0.102 are reported; 1.0 taken off the mean gives
 //! 0.164 and 0.059.
 //!
+//! The reference of a task is its chain of right picks, a word per turn, so that a scaffold can give the first of them
+//! away; nothing is ever taught by it (there are no demonstrations).
+//!
 //! The success probability of a task is the product over its skills of the probability of option 0: no sampling is
 //! needed to know how good a policy is.
 //!
@@ -24,6 +27,7 @@
 
 mod tasks;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use groupwise_core::seams::{EnvError, Environment, Observation, StepOutcome, Symbols, World};
@@ -41,6 +45,18 @@ pub enum Evaluate {
     TrainingTasks,
     /// So many sets of skills that are not trained on.
     HeldOut(usize),
+}
+
+/// Which skills tasks of different length have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sharing {
+    /// Every task draws from all skills.
+    #[default]
+    All,
+    /// Classes of length, by the most skills of each, increasing up to `max_skills`; every class has as many skills of
+    /// its own, so that nothing learned in one helps in another.
+    ByLength(Vec<usize>),
 }
 
 /// Parameters of the skill chain.
@@ -65,6 +81,37 @@ pub struct SkillChainConfig {
     pub logit_noise: f64,
     /// What a policy is evaluated on.
     pub evaluate: Evaluate,
+    /// Which skills tasks of different length have in common.
+    pub sharing: Sharing,
+}
+
+impl SkillChainConfig {
+    /// The skills that tasks of so many skills draw from.
+    fn skills_for(&self, size: usize) -> Range<usize> {
+        match &self.sharing {
+            Sharing::All => 0..self.n_skills,
+            Sharing::ByLength(bounds) => {
+                let class = bounds.partition_point(|most| *most < size);
+                let each = self.n_skills / bounds.len().max(1);
+                class * each..(class + 1) * each
+            }
+        }
+    }
+
+    fn check_sharing(&self) -> Result<(), ParamError> {
+        let Sharing::ByLength(bounds) = &self.sharing else {
+            return Ok(());
+        };
+        let increase = bounds.windows(2).all(|w| w[0] < w[1]) && bounds.first().is_some_and(|b| *b >= 1);
+        let fits = increase
+            && bounds.last() == Some(&self.max_skills)
+            && self.max_skills <= self.n_skills / bounds.len();
+        let range = format!(
+            "increasing from 1 or more to `max_skills` = {}, which is at most the `n_skills` of one class",
+            self.max_skills
+        );
+        ParamError::check(fits, "sharing.by-length", format!("{bounds:?}"), &range)
+    }
 }
 
 impl Default for SkillChainConfig {
@@ -79,9 +126,13 @@ impl Default for SkillChainConfig {
             logit_std: 1.5,
             logit_noise: 0.3,
             evaluate: Evaluate::TrainingTasks,
+            sharing: Sharing::All,
         }
     }
 }
+
+/// The right pick, the same at every skill.
+const RIGHT: &str = "o0";
 
 /// Most skills and options: names and columns stay small.
 const MAX_WORDS: usize = 65_535;
@@ -91,8 +142,12 @@ impl Part<dyn World, WorldContext> for SkillChainConfig {
         "world of the miniature reproductions of knapsack-rl (arXiv 2509.25849) and vade (arXiv 2511.18902)";
 
     fn formula(&self) -> String {
+        let sharing = match &self.sharing {
+            Sharing::All => String::new(),
+            Sharing::ByLength(bounds) => format!(", lengths up to {bounds:?} share none"),
+        };
         format!(
-            "R = prod_(s in task) [option 0], {} tasks of {}..={} of {} skills; logit(s, o) = {} e_so + [o = 0] ({} + {} z_s), {} options",
+            "R = prod_(s in task) [option 0], {} tasks of {}..={} of {} skills{sharing}; logit(s, o) = {} e_so + [o = 0] ({} + {} z_s), {} options",
             self.n_tasks,
             self.min_skills,
             self.max_skills,
@@ -125,6 +180,7 @@ impl Part<dyn World, WorldContext> for SkillChainConfig {
             self.max_skills,
             "at least `min_skills` and at most `n_skills`",
         )?;
+        self.check_sharing()?;
         ParamError::check(
             self.logit_shift.is_finite(),
             "logit_shift",
@@ -211,6 +267,15 @@ impl World for SkillChain {
 
     fn max_turns(&self) -> usize {
         self.config.max_skills
+    }
+
+    fn actions<'a>(&self, text: &'a str) -> Vec<&'a str> {
+        text.split_whitespace().collect()
+    }
+
+    /// None: a policy that has been told the right option has nothing left to learn.
+    fn demonstration(&self, _: &Task) -> Option<String> {
+        None
     }
 
     fn exact_success(&self, task: &Task, policy: &dyn Fn(&str) -> Option<Vec<f64>>) -> Option<f64> {
@@ -301,6 +366,17 @@ mod tests {
             refused(|c| c.max_skills = 61),
             "`max_skills` = 61: must be at least `min_skills` and at most `n_skills`"
         );
+        let range = "must be increasing from 1 or more to `max_skills` = 8, which is at most the `n_skills` of one class";
+        for bad in [
+            vec![],
+            vec![3, 3, 8],
+            vec![0, 8],
+            vec![3, 6],
+            vec![1, 2, 3, 4, 5, 6, 7, 8],
+        ] {
+            let text = format!("`sharing.by-length` = {bad:?}: {range}");
+            assert_eq!(refused(|c| c.sharing = Sharing::ByLength(bad)), text);
+        }
         assert_eq!(
             refused(|c| c.logit_shift = f64::INFINITY),
             "`logit_shift` = inf: must be a finite number"

@@ -6,7 +6,7 @@ use groupwise_core::key::KeyedRng;
 use groupwise_core::{DataError, Key, Task};
 use rand_distr::{Distribution, StandardNormal};
 
-use super::SkillChainConfig;
+use super::{RIGHT, SkillChainConfig};
 
 /// Draws tried for a set of skills that is not trained on.
 const ATTEMPTS: usize = 1000;
@@ -68,9 +68,9 @@ pub(super) fn draw_logits(config: &SkillChainConfig, key: Key) -> Vec<Vec<f64>> 
 fn draw_skills(config: &SkillChainConfig, rng: &mut KeyedRng) -> Vec<usize> {
     let sizes = (config.max_skills - config.min_skills) as u64 + 1;
     let size = config.min_skills + rng.below(sizes) as usize;
-    let mut skills: Vec<usize> = (0..config.n_skills).collect();
+    let mut skills: Vec<usize> = config.skills_for(size).collect();
     for i in 0..size {
-        let j = i + rng.below((config.n_skills - i) as u64) as usize;
+        let j = i + rng.below((skills.len() - i) as u64) as usize;
         skills.swap(i, j);
     }
     skills.truncate(size);
@@ -81,7 +81,7 @@ fn make_task(split: &str, i: usize, states: &[String], skills: &[usize]) -> Task
     let mut task = Task::new(
         format!("skill-chain/{split}-{i:04}"),
         states[skills[0]].clone(),
-        "",
+        vec![RIGHT; skills.len()].join(" "),
     );
     task.difficulty = skills.len() as f64;
     task.columns.insert("skills".into(), skills.into());
@@ -110,7 +110,7 @@ mod tests {
     use groupwise_core::{Part, Stream};
     use proptest::prelude::*;
 
-    use super::super::Evaluate;
+    use super::super::{Evaluate, Sharing};
     use super::*;
     use crate::WorldContext;
 
@@ -143,6 +143,27 @@ mod tests {
             let sets: BTreeSet<_> = eval.iter().map(set_of).collect();
             prop_assert_eq!((eval.len(), sets.len()), (120, 120));
             prop_assert!(train.is_disjoint(&sets));
+        }
+    }
+
+    #[test]
+    fn classes_of_length_share_no_skill() {
+        let config = SkillChainConfig {
+            sharing: Sharing::ByLength(vec![3, 6, 8]),
+            ..Default::default()
+        };
+        let world = config.build(&WorldContext::default()).unwrap();
+        let mut used = [BTreeSet::new(), BTreeSet::new(), BTreeSet::new()];
+        for task in world.train_tasks(Key::new(0, Stream::Tasks)).unwrap() {
+            let skills = set_of(&task);
+            used[[3, 6, 8].partition_point(|most| *most < skills.len())].extend(skills);
+        }
+        for (class, used) in used.iter().enumerate() {
+            // Some 80 tasks of one to eight skills leave out none of twenty.
+            assert_eq!(
+                used.iter().copied().collect::<Vec<_>>(),
+                (20 * class..20 * class + 20).collect::<Vec<_>>()
+            );
         }
     }
 
