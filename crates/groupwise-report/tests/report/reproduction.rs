@@ -46,9 +46,13 @@ fn a_result_repeats_the_verdicts_levels_and_bill_of_the_report() {
 fn arms_that_share_a_run_pay_for_it_once() {
     let root = tempfile::tempdir().expect("a good folder");
     let mut summary = summary(root.path());
-    let before = Reproduction::new(&summary, String::new(), 2).expect("a good folder").cost;
+    let before = Reproduction::new(&summary, String::new(), 2)
+        .expect("a good folder")
+        .cost;
     summary.cells[1].run = summary.cells[0].run.clone();
-    let after = Reproduction::new(&summary, String::new(), 2).expect("a good folder").cost;
+    let after = Reproduction::new(&summary, String::new(), 2)
+        .expect("a good folder")
+        .cost;
     assert_eq!(after.runs, before.runs - 1);
     assert_eq!(after.rollouts, before.rollouts - summary.cells[1].rollouts);
 }
@@ -71,7 +75,10 @@ fn an_unfinished_cell_gives_no_result() {
 fn a_stored_result_is_found_and_knows_its_recipe() {
     let root = tempfile::tempdir().expect("a good folder");
     let recipe = root.path().join("papers").join("synthetic.toml");
-    assert_eq!(Reproduction::find(&recipe, "abc").expect("a good folder"), Standing::NotRun);
+    assert_eq!(
+        Reproduction::find(&recipe, "abc").expect("a good folder"),
+        Standing::NotRun
+    );
     let result = Reproduction::new(&summary(root.path()), "abc".into(), 2).expect("a good folder");
     let path = Reproduction::path(&recipe);
     assert!(path.ends_with("papers/results/synthetic.json"));
