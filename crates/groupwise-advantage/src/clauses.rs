@@ -115,6 +115,16 @@ mod tests {
     }
 
     #[test]
+    fn the_cosine_is_that_of_the_counts() {
+        // (2, 1) and (0, 2): 2 / sqrt(5 * 4).
+        let (a, b) = (WordCounts::of("Yes, yes, no"), WordCounts::of("no no"));
+        assert!((a.cosine(&b) - 0.2_f64.sqrt()).abs() < 1e-15);
+        // (3, 1) and (1, 3): 6 / 10.
+        let (a, b) = (WordCounts::of("a a a b"), WordCounts::of("a b b b"));
+        assert!((a.cosine(&b) - 0.6).abs() < 1e-15);
+    }
+
+    #[test]
     fn letter_case_is_ignored() {
         assert_eq!(
             WordCounts::of("Ärger ärger").cosine(&WordCounts::of("ÄRGER")),

@@ -258,6 +258,13 @@ mod tests {
     }
 
     #[test]
+    fn the_settings_carry_the_rule_for_groups_of_one_by_its_own_name() {
+        assert_eq!(Dialect::NemoRl.settings().singleton, Singleton::OwnBaseline);
+        assert_eq!(Dialect::Verl.settings().singleton, Singleton::Raw);
+        assert_eq!(Dialect::House.settings().singleton, Singleton::Zero);
+    }
+
+    #[test]
     fn the_older_spelling_of_openrlhf_is_read() {
         let old: Dialect = serde_json::from_str(r#""open-rlhf""#).unwrap();
         assert_eq!(old, Dialect::OpenRlhf);

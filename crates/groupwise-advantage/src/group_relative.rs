@@ -269,7 +269,7 @@ impl GroupRelative {
 
     /// Spread over the batch where the scope asks for it; `None` is "0 or undefined".
     fn batch_spread(&self, rewards: &[Option<f64>]) -> Option<f64> {
-        if !self.config.divides() || self.config.scale_rewards != ScaleRewards::Batch {
+        if self.config.scope() != Scope::Batch {
             return None;
         }
         let mut all: Vec<f64> = rewards.iter().flatten().copied().collect();
@@ -374,18 +374,11 @@ fn subtract_min(values: &mut [f64]) -> f64 {
 
 /// Sample standard deviation of the members other than `i`; `None` if they are equal, as a lone other is.
 ///
-/// Whether they are equal is judged by the size of the rewards, with the tolerance of `stats::is_constant`; the
-/// deviation is taken of the shifted ones, where it loses no digits to a common offset.
+/// Whether they are equal is judged by the size of the rewards; the deviation is taken of the shifted ones, where it
+/// loses no digits to a common offset.
 fn others_spread(scored: &[f64], shifted: &[f64], i: usize) -> Option<f64> {
-    let (mut low, mut high, mut scale) = (f64::INFINITY, f64::NEG_INFINITY, 1.0_f64);
-    for (j, r) in scored.iter().enumerate() {
-        if j != i {
-            low = low.min(*r);
-            high = high.max(*r);
-            scale = scale.max(r.abs());
-        }
-    }
-    (high - low > 1e-12 * scale).then(|| stats::leave_one_out_std(shifted, i))
+    let others = scored[..i].iter().chain(&scored[i + 1..]);
+    (!stats::is_constant(others)).then(|| stats::leave_one_out_std(shifted, i))
 }
 
 fn refuse_negative(g: usize, scored: &[f64]) -> Result<(), DataError> {

@@ -164,12 +164,16 @@ proptest! {
         prop_assume!(!stats::is_constant(&all));
         let given: Vec<Option<f64>> = all.iter().copied().map(Some).collect();
         let groups = Offsets::from_lengths([a.len(), b.len()]);
-        let config = GroupRelativeConfig { scale_rewards: ScaleRewards::Batch, ..Default::default() };
-        let scaled = GroupRelative::new(config).unwrap().advantages(groups.spans(), &given).unwrap();
         let centred = GroupRelativeConfig::centred(Centre::Mean, Singleton::Zero);
         let centred = GroupRelative::new(centred).unwrap().advantages(groups.spans(), &given).unwrap();
-        let s = stats::sample_std(&all) + 1e-6;
-        prop_assert!(scaled.iter().zip(&centred).all(|(x, c)| (x - c / s).abs() < 1e-9));
+        for (spread, s) in [
+            (Spread::Sample, stats::sample_std(&all)),
+            (Spread::Population, stats::population_std(&all)),
+        ] {
+            let config = GroupRelativeConfig { spread, scale_rewards: ScaleRewards::Batch, ..Default::default() };
+            let scaled = GroupRelative::new(config).unwrap().advantages(groups.spans(), &given).unwrap();
+            prop_assert!(scaled.iter().zip(&centred).all(|(x, c)| (x - c / (s + 1e-6)).abs() < 1e-9));
+        }
     }
 }
 
@@ -209,6 +213,41 @@ fn a_lone_scorable_member_follows_the_rule() {
     assert_eq!(lone(Singleton::OwnBaseline, ScaleRewards::Group), [0.0; 3]);
     assert_eq!(lone(Singleton::Raw, ScaleRewards::Group), [0.0, 1.6, 0.0]);
     assert_eq!(lone(Singleton::Raw, ScaleRewards::None), [0.0, 2.0, 0.0]);
+    // Where nothing is compared there is no lone member.
+    let raw = GroupRelativeConfig::centred(Centre::None, Singleton::Zero);
+    assert_eq!(run(raw, &[None, Some(2.0), None]), [0.0, 2.0, 0.0]);
+}
+
+#[test]
+fn settings_that_only_centre_divide_by_nothing_whichever_key_is_read() {
+    let config = GroupRelativeConfig::centred(Centre::LeaveOneOut, Singleton::Raw);
+    let expected = GroupRelativeConfig {
+        centre: Centre::LeaveOneOut,
+        spread: Spread::None,
+        scale_rewards: ScaleRewards::None,
+        eps: 0.0,
+        singleton: Singleton::Raw,
+        zero_spread: ZeroSpread::Skip,
+    };
+    assert_eq!(config, expected);
+    assert!(!config.divides());
+}
+
+#[test]
+fn others_are_equal_by_the_size_of_the_rewards() {
+    let config = |zero_spread| GroupRelativeConfig {
+        centre: Centre::LeaveOneOut,
+        spread: Spread::LeaveOneOut,
+        zero_spread,
+        ..Default::default()
+    };
+    // The others of the first differ by 1e-7, a part 1e-13 of their size: rounding, no spread to divide by.
+    let r = [2e6, 1e6, 1e6 + 1e-7];
+    let undivided = run_scored(config(ZeroSpread::Skip), &r)[0];
+    assert!((undivided - 1e6).abs() < 1e-6, "{undivided}");
+    // The others of the second do differ: 1e6 / sqrt 2.
+    let divided = run_scored(config(ZeroSpread::Skip), &r)[1];
+    assert!((divided + 0.5_f64.sqrt()).abs() < 1e-6, "{divided}");
 }
 
 #[test]
@@ -344,5 +383,15 @@ fn the_formula_prints_the_numbers() {
     assert_eq!(
         GroupRelativeConfig::centred(Centre::None, Singleton::Zero).formula(),
         "A_i = r_i"
+    );
+    let batch = GroupRelativeConfig {
+        scale_rewards: ScaleRewards::Batch,
+        spread: Spread::Population,
+        ..Default::default()
+    };
+    assert_eq!(
+        batch.formula(),
+        "A_i = (r_i - mean(r)) / (std(all r of the batch; n) + 1e-6); equal rewards: 0; spread 0: undivided; lone \
+         member: 0"
     );
 }

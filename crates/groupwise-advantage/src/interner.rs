@@ -161,6 +161,32 @@ mod tests {
     }
 
     #[test]
+    fn hashes_are_fixed() {
+        // Computed with integers of any size, in another language.
+        for (text, expected) in [
+            ("", 0x2f14_6e57_baef_3299),
+            ("hall", 0x3f1d_8362_2895_09b5),
+            ("sixteen letters.", 0xab07_676c_8e74_ab73),
+            ("You stand in a hall; a shelf is here.", 0x5bf9_3bfa_947e_6678),
+        ] {
+            assert_eq!(hash(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_table_grows_once_it_would_be_more_than_half_full() {
+        let texts: Vec<String> = (0..40).map(|i| format!("text {i}")).collect();
+        let mut interner = Interner::default();
+        for (text, expected) in texts
+            .iter()
+            .zip([[16; 8], [32; 8], [64; 8], [64; 8], [128; 8]].as_flattened())
+        {
+            interner.intern(text);
+            assert_eq!(interner.slots.len(), *expected, "{text}");
+        }
+    }
+
+    #[test]
     fn many_texts_keep_short_chains() {
         let texts: Vec<String> = (0..5000).map(|i| format!("cell {i}, goal {}", i % 7)).collect();
         let mut interner = Interner::default();

@@ -174,6 +174,7 @@ mod tests {
     fn ids_are_numbered_by_first_appearance() {
         let clusters = Clusters::from_ids(&[7, 2, 7, 9]);
         assert_eq!(clusters.ids(), [0, 1, 0, 2]);
+        assert!(!clusters.is_empty());
         assert_eq!((clusters.len(), clusters.n_items()), (3, 4));
         assert_eq!(clusters.order(), [0, 2, 1, 3]);
         assert_eq!(clusters.iter().map(<[usize]>::len).collect::<Vec<_>>(), [2, 1, 1]);

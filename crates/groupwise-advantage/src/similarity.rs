@@ -129,10 +129,8 @@ impl Similarity {
     fn needed(&self, len: usize, leader: &Leader) -> usize {
         let total = len + leader.text.len();
         let reaches = |matched| ratio_of(matched, total) >= self.threshold;
-        let mut needed = (self.threshold * total as f64 / 2.0).ceil() as usize;
-        while needed > 0 && reaches(needed - 1) {
-            needed -= 1;
-        }
+        // Below it by one at least, whichever way the product rounds.
+        let mut needed = ((self.threshold * total as f64 / 2.0) as usize).saturating_sub(1);
         while !reaches(needed) {
             needed += 1;
         }
@@ -285,12 +283,13 @@ impl Search {
                 next += self.counts[*c as usize] as usize;
             }
         }
+        let rows = self.starts.len();
         self.starts.push(next);
         let words = self.words();
         self.places.clear();
         self.places.resize(self.text.len(), 0);
         self.masks.clear();
-        self.masks.resize(words * (self.starts.len() - 1), 0);
+        self.masks.resize(words * rows, 0);
         // From behind, so that the places of a row ascend.
         let mut ends: Vec<usize> = self.starts[1..].to_vec();
         for (i, c) in self.text.iter().enumerate().rev() {

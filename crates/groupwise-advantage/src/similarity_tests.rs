@@ -110,6 +110,35 @@ fn a_ratio_exactly_at_the_threshold_is_enough() {
 }
 
 #[test]
+fn the_fewest_characters_that_reach_a_threshold_are_exact() {
+    // 0.14 * 100 / 2 rounds to just above 7, and 2 * 7 / 100 is 0.14 all the same.
+    let needed = |threshold: f64, a: usize, b: usize| {
+        let leader = Leader {
+            text: vec![0; b],
+            counts: vec![],
+        };
+        Similarity::new(threshold).expect("valid").needed(a, &leader)
+    };
+    assert_eq!(needed(0.14, 40, 60), 7);
+    for total in 1..200 {
+        for matched in 1..=total / 2 {
+            let threshold = ratio_of(matched, total);
+            if threshold < 1.0 {
+                assert_eq!(needed(threshold, 1, total - 1), matched);
+                assert_eq!(needed(threshold.next_up(), 1, total - 1), matched + 1);
+                assert_eq!(needed(threshold.next_down(), 1, total - 1), matched);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_more_of_a_segment_can_be_matched_than_its_shorter_side_holds() {
+    let of = |a, a_end, b, b_end| Segment { a, a_end, b, b_end }.bound();
+    assert_eq!((of(2, 5, 1, 9), of(2, 9, 1, 5), of(3, 3, 0, 4)), (3, 4, 0));
+}
+
+#[test]
 fn the_first_group_that_is_near_enough_is_taken_not_the_nearest() {
     // "abcdef" is nearer to "abcdeg" (5 of 6) than to "abcxyf" (4 of 6); both pass 0.6.
     let texts = ["abcxyf", "abcdeg", "abcdef"].map(String::from);

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use groupwise_core::{Advantages, Centre, DataError, ParamError, RewardBatch, Spans, Spread, Trajectory};
 
-use crate::group_relative::{GroupRelative, GroupRelativeConfig, ScaleRewards, Singleton};
+use crate::group_relative::{GroupRelative, GroupRelativeConfig, Singleton};
 use crate::inputs;
 
 /// The block of an estimator whose one key `std` says what it divides by.
@@ -21,7 +21,6 @@ pub(crate) fn level(std: Spread, eps: f64, singleton: Singleton) -> Result<Group
     ParamError::check(shown.is_empty(), "std", shown, "none, sample or population")?;
     GroupRelative::new(GroupRelativeConfig {
         spread: std,
-        scale_rewards: ScaleRewards::Group,
         eps,
         singleton,
         ..Default::default()

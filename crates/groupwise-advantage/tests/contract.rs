@@ -113,7 +113,25 @@ fn estimate(spec: &AdvantageSpec, batch: &Batch) -> Result<Vec<Vec<f64>>, DataEr
     estimate_from(spec, batch, Needs::all())
 }
 
-/// As [`estimate`], where of trajectories, tasks and judged steps only what `given` names is there.
+/// Takes everything out of the batch that `given` does not name; where its steps lie is in every batch.
+fn withhold(view: &mut RewardBatch<'_>, given: Needs) {
+    let has = |need| given.contains(need);
+    view.greedy_rewards = view.greedy_rewards.filter(|_| has(Needs::GREEDY_REWARDS));
+    view.tokens = view.tokens.filter(|_| has(Needs::TOKENS));
+    view.mask = view.mask.filter(|_| has(Needs::TOKENS));
+    view.logp_old = view.logp_old.filter(|_| has(Needs::LOGP_OLD));
+    view.logp_ref = view.logp_ref.filter(|_| has(Needs::LOGP_REF));
+    view.values = view.values.filter(|_| has(Needs::VALUES));
+    view.entropy = view.entropy.filter(|_| has(Needs::ENTROPY));
+    view.process = view.process.filter(|_| has(Needs::PROCESS_REWARDS));
+    view.trajectories = view.trajectories.filter(|_| has(Needs::TRAJECTORIES));
+    view.tasks = view.tasks.filter(|_| has(Needs::TASKS));
+    view.off_policy = view.off_policy.filter(|_| has(Needs::OFF_POLICY));
+    view.step_rewards = view.step_rewards.filter(|_| has(Needs::STEP_REWARDS));
+    view.anchors = view.anchors.filter(|_| has(Needs::ANCHORS));
+}
+
+/// As [`estimate`], where of the optional inputs only what `given` names is there.
 fn estimate_from(spec: &AdvantageSpec, batch: &Batch, given: Needs) -> Result<Vec<Vec<f64>>, DataError> {
     let groups = Offsets::from_lengths(batch.iter().map(|(_, g)| g.len()));
     let members: Vec<&Member> = batch.iter().flat_map(|(_, g)| g).collect();
@@ -164,9 +182,7 @@ fn estimate_from(spec: &AdvantageSpec, batch: &Batch, given: Needs) -> Result<Ve
         spans: judged_spans.spans(),
         steps: &judged,
     });
-    view.trajectories = view.trajectories.filter(|_| given.contains(Needs::TRAJECTORIES));
-    view.tasks = view.tasks.filter(|_| given.contains(Needs::TASKS));
-    view.process = view.process.filter(|_| given.contains(Needs::PROCESS_REWARDS));
+    withhold(&mut view, given);
     let advantages = spec.build(&()).expect("defaults are valid").estimate(&view)?;
     advantages.check(tokens.spans())?;
     Ok(match advantages {
@@ -191,7 +207,7 @@ fn specs() -> Vec<AdvantageSpec> {
         r#"{"tempsamp-r1": {"mode": "anchor"}}"#,
         r#"{"tempsamp-r1": {"mode": "scale", "spread": "population"}}"#,
         r#"{"gigpo": {"std": "sample", "episode_stats": "step", "similarity": 0.9, "singleton": "raw"}}"#,
-        r#"{"gigpo": {"std": "population", "rewards": "outcome"}}"#,
+        r#"{"gigpo": {"std": "population", "rewards": "outcome", "invalid_penalty": 0.0}}"#,
         r#"{"salt": {"history": 1, "action": "last-word", "base": {"dr-grpo": {}}}}"#,
         r#"{"flow-grpo": {"episode_stats": "turn", "objective_aggregation": "token-mean"}}"#,
         r#"{"step-grpo": {"layout": "turns"}}"#,
@@ -220,6 +236,17 @@ proptest! {
         for spec in specs() {
             let needs = spec.build(&()).expect("valid").needs();
             prop_assert_eq!(estimate_from(&spec, &batch, needs), estimate(&spec, &batch), "{}", spec.name());
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_is_missed(batch in batch()) {
+        for spec in specs() {
+            let needs = spec.build(&()).expect("valid").needs();
+            for need in needs.iter() {
+                let without = estimate_from(&spec, &batch, needs - need);
+                prop_assert!(without.is_err(), "{} without {need:?}", spec.name());
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use groupwise_core::{
 use groupwise_objective::regularizer::KlPenalty;
 
 use crate::generate::Group;
+use crate::repair::Old;
 
 /// An update batch before advantages: ragged arrays along all members of the admitted groups.
 pub(crate) struct Assembled {
@@ -29,6 +30,8 @@ pub(crate) struct Assembled {
     off_policy: Vec<bool>,
     /// Trajectories whose log-probabilities are to be computed anew.
     rescored: Vec<usize>,
+    /// Trajectories whose ratio starts from the policy that once sampled them.
+    stored: Vec<usize>,
 }
 
 /// Flattens the members of these groups.  A member that must not enter the loss, or that could not be scored,
@@ -68,13 +71,16 @@ pub(crate) fn assemble(groups: &[&Group], temperature: f64, needs: Needs) -> Res
         trajectories: needs.contains(Needs::TRAJECTORIES).then(Vec::new),
         off_policy: Vec::new(),
         rescored: Vec::new(),
+        stored: Vec::new(),
     };
     for group in groups {
         for (i, member) in group.members.iter().enumerate() {
             let reward = group.rewards.rewards[i].filter(|_| !group.lacks_baseline());
             let injected = group.injected.as_ref().filter(|x| x.index == i);
-            if injected.is_some_and(|x| x.rescore) {
-                out.rescored.push(out.rewards.len());
+            match injected.map(|x| x.old) {
+                Some(Old::Recomputed) => out.rescored.push(out.rewards.len()),
+                Some(Old::Stored) => out.stored.push(out.rewards.len()),
+                Some(Old::Fresh) | None => {}
             }
             out.off_policy.push(injected.is_some_and(|x| x.off_policy));
             out.push(member, reward, group.rewards.trained[i] && reward.is_some());
@@ -133,7 +139,22 @@ impl Assembled {
 
     /// True if log-probabilities of some trajectories must come from the learner.
     pub(crate) fn needs_scores(&self) -> bool {
-        !self.rescored.is_empty()
+        !self.rescored.is_empty() || self.has_stored()
+    }
+
+    /// True if the ratio of some trajectory is not 1 even in the first update.
+    pub(crate) fn has_stored(&self) -> bool {
+        !self.stored.is_empty()
+    }
+
+    /// Makes these scores the old log-probabilities, but for what keeps those it was sampled with.
+    pub(crate) fn set_old(&mut self, scores: TokenScores) {
+        let mut old = scores.logp;
+        for i in &self.stored {
+            let tokens = self.batch.tokens.range_of(*i..*i + 1);
+            old[tokens.clone()].copy_from_slice(&self.batch.logp_sampler[tokens]);
+        }
+        self.batch.logp_old = Some(old);
     }
 
     /// Writes these scores of the batch over those of the trajectories that are to be scored anew.

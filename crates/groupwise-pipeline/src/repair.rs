@@ -12,6 +12,17 @@ use crate::generate::{Generator, Group, request};
 /// Where rungs of a search and references get their place in the stream of draws.
 const NAME: &str = "repair";
 
+/// Log-probabilities that the ratio of what was put in starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Old {
+    /// The policy's own of this step, with which it was sampled.
+    Fresh,
+    /// The policy's own of this step, which must be computed.
+    Recomputed,
+    /// Those of the policy that once sampled it.
+    Stored,
+}
+
 /// What was put into a group.
 #[derive(Debug)]
 pub(crate) struct Injected {
@@ -23,8 +34,8 @@ pub(crate) struct Injected {
     pub(crate) outcome: GroupOutcome,
     /// Rewards after the shapers, of the fresh members.
     pub(crate) fresh_rewards: Vec<Option<f64>>,
-    /// Old log-probabilities are computed anew.
-    pub(crate) rescore: bool,
+    /// Where its ratio starts from.
+    pub(crate) old: Old,
     /// The policy did not sample it.
     pub(crate) off_policy: bool,
 }
@@ -33,7 +44,7 @@ pub(crate) struct Injected {
 struct Arrival {
     placement: Placement,
     trajectory: Trajectory,
-    rescore: bool,
+    old: Old,
     off_policy: bool,
 }
 
@@ -109,19 +120,20 @@ impl Generator<'_> {
                 placement,
                 substitute,
             } = repair;
-            let arrival = |trajectory, rescore, off_policy| Arrival {
+            let arrival = |trajectory, old, off_policy| Arrival {
                 placement,
                 trajectory,
-                rescore,
+                old,
                 off_policy,
             };
             match substitute {
                 Substitute::Episode { trajectory, rescore } => {
-                    arrivals.push((g, arrival(*trajectory, rescore, false)));
+                    let old = if rescore { Old::Recomputed } else { Old::Stored };
+                    arrivals.push((g, arrival(*trajectory, old, false)));
                 }
                 Substitute::Reference(text) => {
                     let trajectory = self.reference(step, groups[g].task, &text, key)?;
-                    arrivals.push((g, arrival(trajectory, true, true)));
+                    arrivals.push((g, arrival(trajectory, Old::Recomputed, true)));
                 }
                 Substitute::Search(rungs) => open.push(Open {
                     group: g,
@@ -202,7 +214,7 @@ impl Generator<'_> {
                 let arrival = Arrival {
                     placement: search.placement,
                     trajectory,
-                    rescore: false,
+                    old: Old::Fresh,
                     off_policy: false,
                 };
                 arrivals.push((search.group, arrival));
@@ -245,7 +257,7 @@ impl Generator<'_> {
             replaced,
             outcome: repaired.outcome,
             fresh_rewards: fresh.rewards,
-            rescore: arrival.rescore,
+            old: arrival.old,
             off_policy: arrival.off_policy,
         });
         Ok(())

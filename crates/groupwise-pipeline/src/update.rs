@@ -56,8 +56,8 @@ pub(crate) fn update(
             .score(&assembled.batch)
             .map_err(at(step, "old log-probabilities"))?;
         assembled.rescore(&scores);
-        if needs_old(plan) {
-            assembled.batch.logp_old = Some(scores.logp);
+        if needs_old(plan) || assembled.has_stored() {
+            assembled.set_old(scores);
         }
     }
     if needs_reference(plan) {

@@ -145,42 +145,19 @@ mod tests {
         }
     }
 
-    #[test]
-    fn verdicts_at_every_position_of_the_interval() {
-        let claim = |least_effect, direction| Claim {
+    fn claim(least_effect: f64, direction: Direction) -> Claim {
+        Claim {
             text: String::new(),
             metric: "final:eval/success".to_owned(),
             arm: "a".to_owned(),
             control: "b".to_owned(),
             direction,
             least_effect,
-        };
-        let plain = claim(0.0, Direction::Higher);
-        assert_eq!(judge(&plain, &interval(0.04, 0.01, 0.07)), ClaimVerdict::Holds);
-        assert_eq!(
-            judge(&plain, &interval(0.04, -0.01, 0.09)),
-            ClaimVerdict::Inconclusive
-        );
-        assert_eq!(
-            judge(&plain, &interval(-0.04, -0.07, -0.01)),
-            ClaimVerdict::DoesNotHold
-        );
-        let large = claim(0.05, Direction::Higher);
-        assert_eq!(
-            judge(&large, &interval(0.04, 0.01, 0.07)),
-            ClaimVerdict::Inconclusive
-        );
-        assert_eq!(
-            judge(&large, &interval(0.02, 0.01, 0.03)),
-            ClaimVerdict::DoesNotHold
-        );
-        assert_eq!(judge(&large, &interval(0.06, 0.01, 0.11)), ClaimVerdict::Holds);
-        let lower = claim(0.0, Direction::Lower);
-        assert_eq!(judge(&lower, &interval(-0.04, -0.07, -0.01)), ClaimVerdict::Holds);
-        assert_eq!(
-            judge(&lower, &interval(0.04, 0.01, 0.07)),
-            ClaimVerdict::DoesNotHold
-        );
+        }
+    }
+
+    #[test]
+    fn claims_of_no_effect_hold_within_their_margin() {
         let not_lower = claim(0.02, Direction::NotLower);
         assert_eq!(
             judge(&not_lower, &interval(0.00, -0.01, 0.01)),
@@ -208,6 +185,36 @@ mod tests {
         assert_eq!(
             judge(&equal, &interval(0.01, -0.01, 0.03)),
             ClaimVerdict::Inconclusive
+        );
+    }
+
+    #[test]
+    fn verdicts_at_every_position_of_the_interval() {
+        let plain = claim(0.0, Direction::Higher);
+        assert_eq!(judge(&plain, &interval(0.04, 0.01, 0.07)), ClaimVerdict::Holds);
+        assert_eq!(
+            judge(&plain, &interval(0.04, -0.01, 0.09)),
+            ClaimVerdict::Inconclusive
+        );
+        assert_eq!(
+            judge(&plain, &interval(-0.04, -0.07, -0.01)),
+            ClaimVerdict::DoesNotHold
+        );
+        let large = claim(0.05, Direction::Higher);
+        assert_eq!(
+            judge(&large, &interval(0.04, 0.01, 0.07)),
+            ClaimVerdict::Inconclusive
+        );
+        assert_eq!(
+            judge(&large, &interval(0.02, 0.01, 0.03)),
+            ClaimVerdict::DoesNotHold
+        );
+        assert_eq!(judge(&large, &interval(0.06, 0.01, 0.11)), ClaimVerdict::Holds);
+        let lower = claim(0.0, Direction::Lower);
+        assert_eq!(judge(&lower, &interval(-0.04, -0.07, -0.01)), ClaimVerdict::Holds);
+        assert_eq!(
+            judge(&lower, &interval(0.04, 0.01, 0.07)),
+            ClaimVerdict::DoesNotHold
         );
         assert_eq!(
             judge(&plain, &interval(0.25, 0.25, 0.25)),

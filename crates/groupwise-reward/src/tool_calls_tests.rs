@@ -68,122 +68,90 @@ fn calls_are_strict_json_in_their_tags() {
     }
 }
 
-#[test]
-fn values_have_the_type_described_and_are_accepted() {
-    use FaultKind::*;
-    let list = |of: &str| json!({"type": "array", "items": {"type": of}});
-    for (x, accepted, value, fault) in [
-        (json!({"type": "integer"}), json!([5]), json!(5), None),
-        (json!({"type": "integer"}), json!([5]), json!(6), Some(WrongValue)),
-        (
-            json!({"type": "integer"}),
-            json!([5]),
-            json!("5"),
-            Some(WrongType),
-        ),
-        (
-            json!({"type": "integer"}),
-            json!([5]),
-            json!(5.0),
-            Some(WrongType),
-        ),
-        (
-            json!({"type": "integer"}),
-            json!([1]),
-            json!(true),
-            Some(WrongType),
-        ),
-        (
-            json!({"type": "integer"}),
-            json!([5]),
-            json!(null),
-            Some(WrongType),
-        ),
-        (json!({"type": "float"}), json!([5.0]), json!(5), None),
-        (json!({"type": "float"}), json!([5]), json!(5.0), None),
-        (json!({"type": "float"}), json!([0.1]), json!(0.1), None),
-        (json!({"type": "float"}), json!([5]), json!("5"), Some(WrongType)),
-        (json!({"type": "boolean"}), json!([true]), json!(true), None),
-        (
-            json!({"type": "boolean"}),
-            json!([true]),
-            json!(false),
-            Some(WrongValue),
-        ),
-        (
-            json!({"type": "string"}),
-            json!(["Apr 1, 2024"]),
-            json!("april"),
-            Some(WrongValue),
-        ),
-        (
-            json!({"type": "string"}),
-            json!(["Apr 1, 2024"]),
-            json!("apr-1 2024."),
-            None,
-        ),
-        (
-            json!({"type": "string"}),
-            json!(["the \"X\""]),
-            json!("The 'x'"),
-            None,
-        ),
-        (
-            json!({"type": "string"}),
-            json!(["a\tb"]),
-            json!("ab"),
-            Some(WrongValue),
-        ),
-        (json!({"type": "any"}), json!([5]), json!(5), None),
-        (json!({"type": "integer"}), json!(["n"]), json!("n"), None),
-        (
-            json!({"type": "integer"}),
-            json!(["n"]),
-            json!("N"),
-            Some(WrongValue),
-        ),
-        (
-            list("string"),
-            json!([["a", "b"], ["c"]]),
-            json!(["A", "b."]),
-            None,
-        ),
-        (
-            list("string"),
-            json!([["a", "b"]]),
-            json!(["b", "a"]),
-            Some(WrongValue),
-        ),
-        (
-            list("string"),
-            json!([["a", "b"]]),
-            json!(["a", 1]),
-            Some(WrongItemType),
-        ),
-        (list("string"), json!([["a"], ""]), json!([]), Some(WrongValue)),
-        (list("float"), json!([[1.5, 2]]), json!([1.5, 2]), None),
-        (list("float"), json!([[1.5, 2.0]]), json!([1.5, 2]), None),
-        (
-            list("integer"),
-            json!([[1, 2]]),
-            json!([1, 2.0]),
-            Some(WrongItemType),
-        ),
-        (list("array"), json!([[[1, 2], [3]]]), json!([[1, 2], [3]]), None),
-        (
-            json!({"type": "tuple", "items": {"type": "float"}}),
-            json!([[4.5, 1.0]]),
-            json!([4.5, 1.0]),
-            None,
-        ),
-        (json!({"type": "array"}), json!([[1]]), json!([1]), None),
-    ] {
-        assert_eq!(
-            fault_of(x.clone(), accepted.clone(), value.clone()),
-            fault,
-            "{x} {accepted} {value}"
-        );
+/// Faults of values of one type: accepted, value, fault.
+fn faults(x: Value, cases: &[(Value, Value, Option<FaultKind>)]) {
+    for (accepted, value, fault) in cases {
+        let found = fault_of(x.clone(), accepted.clone(), value.clone());
+        assert_eq!(found, *fault, "{x} {accepted} {value}");
     }
+}
+
+#[test]
+fn numbers_and_truths_have_the_type_described() {
+    let (wrong_value, wrong_type) = (Some(FaultKind::WrongValue), Some(FaultKind::WrongType));
+    faults(
+        json!({"type": "integer"}),
+        &[
+            (json!([5]), json!(5), None),
+            (json!([5]), json!(6), wrong_value),
+            (json!([5]), json!("5"), wrong_type),
+            (json!([5]), json!(5.0), wrong_type),
+            (json!([1]), json!(true), wrong_type),
+            (json!([5]), json!(null), wrong_type),
+            // The accepted values are names of variables.
+            (json!(["n"]), json!("n"), None),
+            (json!(["n"]), json!("N"), wrong_value),
+        ],
+    );
+    faults(
+        json!({"type": "float"}),
+        &[
+            (json!([5.0]), json!(5), None),
+            (json!([5]), json!(5.0), None),
+            (json!([0.1]), json!(0.1), None),
+            (json!([5]), json!("5"), wrong_type),
+        ],
+    );
+    faults(
+        json!({"type": "boolean"}),
+        &[
+            (json!([true]), json!(true), None),
+            (json!([true]), json!(false), wrong_value),
+        ],
+    );
+    faults(json!({"type": "any"}), &[(json!([5]), json!(5), None)]);
+}
+
+#[test]
+fn texts_compare_loosely() {
+    let wrong_value = Some(FaultKind::WrongValue);
+    faults(
+        json!({"type": "string"}),
+        &[
+            (json!(["Apr 1, 2024"]), json!("april"), wrong_value),
+            (json!(["Apr 1, 2024"]), json!("apr-1 2024."), None),
+            (json!(["the \"X\""]), json!("The 'x'"), None),
+            (json!(["a\tb"]), json!("ab"), wrong_value),
+        ],
+    );
+}
+
+#[test]
+fn lists_have_elements_of_the_type_described() {
+    let (wrong_value, wrong_item) = (Some(FaultKind::WrongValue), Some(FaultKind::WrongItemType));
+    let list = |of: &str| json!({"type": "array", "items": {"type": of}});
+    faults(
+        list("string"),
+        &[
+            (json!([["a", "b"], ["c"]]), json!(["A", "b."]), None),
+            (json!([["a", "b"]]), json!(["b", "a"]), wrong_value),
+            (json!([["a", "b"]]), json!(["a", 1]), wrong_item),
+            (json!([["a"], ""]), json!([]), wrong_value),
+        ],
+    );
+    faults(
+        list("float"),
+        &[
+            (json!([[1.5, 2]]), json!([1.5, 2]), None),
+            (json!([[1.5, 2.0]]), json!([1.5, 2]), None),
+        ],
+    );
+    faults(list("integer"), &[(json!([[1, 2]]), json!([1, 2.0]), wrong_item)]);
+    let nested = json!([[[1, 2], [3]]]);
+    faults(list("array"), &[(nested, json!([[1, 2], [3]]), None)]);
+    let pair = json!({"type": "tuple", "items": {"type": "float"}});
+    faults(pair, &[(json!([[4.5, 1.0]]), json!([4.5, 1.0]), None)]);
+    faults(json!({"type": "array"}), &[(json!([[1]]), json!([1]), None)]);
 }
 
 #[test]

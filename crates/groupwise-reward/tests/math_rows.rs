@@ -1,7 +1,7 @@
 //! The rows of the shared folder, where it is there: every core row, the speed pairs, the MATH references.
 //!
 //! The folder is named by `GROUPWISE_DATA` or lies beside the workspace as `../shared`; its rows are no part of the
-//! project, so that without it these tests have nothing to do and say so.
+//! project, so that without it these tests have nothing to do.
 
 use std::path::PathBuf;
 
@@ -15,18 +15,17 @@ fn folder() -> Option<PathBuf> {
     folder.is_dir().then_some(folder)
 }
 
-/// Rows of a file; empty, with a note, if the folder is not there.
+/// Rows of a file; none if the folder is not there.
 fn rows(path: &str) -> Vec<Value> {
     let Some(file) = folder()
         .map(|folder| folder.join(path))
         .filter(|file| file.is_file())
     else {
-        println!("{path}: no shared folder, nothing to check");
         return Vec::new();
     };
-    let text = std::fs::read_to_string(file).unwrap();
+    let text = std::fs::read_to_string(file).expect("a row as described");
     text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
+        .map(|line| serde_json::from_str(line).expect("a row as described"))
         .collect()
 }
 
@@ -34,7 +33,7 @@ fn rows(path: &str) -> Vec<Value> {
 fn response(row: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     if row["build"].is_object() {
-        let times = row["build"]["times"].as_u64().unwrap() as usize;
+        let times = row["build"]["times"].as_u64().expect("a row as described") as usize;
         let part = |key: &str| text(&row["build"][key]);
         return part("head").repeat(times) + &part("core") + &part("tail").repeat(times);
     }
@@ -71,7 +70,7 @@ fn config(row: &Value) -> MathConfig {
 /// Core rows that are judged otherwise than expected.
 fn failures(path: &str, whole_responses: bool) -> Vec<String> {
     let judge = |row: &Value| {
-        let (gold, response) = (row["gold"].as_str().unwrap(), response(row));
+        let (gold, response) = (row["gold"].as_str().expect("a row as described"), response(row));
         if whole_responses {
             math::verify(gold, &response, &config(row))
         } else {
@@ -79,7 +78,8 @@ fn failures(path: &str, whole_responses: bool) -> Vec<String> {
         }
     };
     let core = rows(path).into_iter().filter(|row| row["tier"] == "core");
-    let wrong = core.filter(|row| judge(row).is_correct() != row["expected"].as_bool().unwrap());
+    let wrong =
+        core.filter(|row| judge(row).is_correct() != row["expected"].as_bool().expect("a row as described"));
     wrong
         .map(|row| format!("{} {:?}", row["id"], judge(&row).reason))
         .collect()

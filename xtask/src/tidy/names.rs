@@ -23,6 +23,7 @@ const NAMING: &[&str] = &[
 const ORDINARY: &[&str] = &[
     "baselines",
     "constant",
+    "countdown",
     "environment",
     "exact",
     "fixed",

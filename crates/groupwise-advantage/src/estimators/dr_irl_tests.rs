@@ -228,6 +228,19 @@ fn gaps_far_from_their_mean_are_masked_by_variance_or_tau() {
 }
 
 #[test]
+fn by_default_a_gap_two_deviations_off_is_masked() {
+    // Seven gaps of 0.1 and one of 0.9: mean 0.2, variance 0.07; the last lies 0.49 > 0.28 off.
+    let mut gaps = vec![0.1; 7];
+    gaps.push(0.9);
+    let found = model_coefficient(&gaps, None).unwrap();
+    assert_eq!(found.mask, [[true; 7].as_slice(), &[false]].concat());
+    assert!((found.score - logistic(0.1) / logistic(0.2)).abs() < 1e-12);
+    // No tolerance at all is a tolerance: gaps at their mean are kept.
+    let equal = model_coefficient(&[0.5; 4], Some(0.0)).unwrap();
+    assert_eq!((equal.mask, equal.score), (vec![true; 4], 1.0));
+}
+
+#[test]
 fn far_tails_of_the_logistic_function_keep_their_ratio() {
     let far = model_coefficient(&[-1e6, -1e6 - 2.0, -1e6 + 5.0], Some(5.0)).unwrap();
     assert_eq!(far.mask, [true, false, false]);

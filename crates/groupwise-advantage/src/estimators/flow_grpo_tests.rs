@@ -106,6 +106,25 @@ fn rollouts_of_unequal_turns_by_hand() {
 }
 
 #[test]
+fn the_population_deviation_divides_by_the_number_of_rollouts() {
+    // Rewards 1 and 0: squared deviations 1/2, so 1/2 over n = 2 and sqrt(1/2) over n - 1.
+    let batch = vec![vec![(Some(1.0), vec![2]), (Some(0.0), vec![2])]];
+    for (spread, s) in [(Spread::Population, 0.5), (Spread::Sample, 0.5_f64.sqrt())] {
+        let config = FlowGrpoConfig {
+            spread,
+            eps: 0.25,
+            ..unweighted(EpisodeStats::Trajectory)
+        };
+        let found = run(&config, &batch).expect("valid").concat().concat();
+        let a = 0.5 / (s + 0.25);
+        assert!(
+            found.iter().zip([a, a, -a, -a]).all(|(f, e)| close(*f, e)),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
 fn an_over_long_turn_counts_in_the_statistics_and_not_in_the_loss() {
     // The second turn of rollout 0 has no counted token: under `turn` its reward still counts twice.
     let config = FlowGrpoConfig {

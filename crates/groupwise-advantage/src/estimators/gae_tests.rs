@@ -53,6 +53,10 @@ fn steps_are_paid_out_on_their_own_last_token() {
         error.to_string(),
         "trajectory 0, step 1: reward 2 has no counted token to stand on"
     );
+    // A step without counted tokens that was paid nothing has nothing to place.
+    let unpaid = [0.5, 0.0];
+    batch.step_rewards = Some(&unpaid);
+    assert_eq!(token_values(&config, &batch), [0.5, 0.5, 0.0, 0.0]);
     let far = [0..2, 3..9];
     batch.step_tokens = Some(&far);
     let error = config.build(&()).unwrap().estimate(&batch).unwrap_err();

@@ -331,7 +331,6 @@ impl Gigpo {
         let scored: Vec<f64> = totals.iter().flatten().copied().collect();
         let config = self.episode.config();
         match scored.len() {
-            0 => None,
             1 if config.singleton != Singleton::Raw => None,
             1 if config.divides() => Some(1.0 + config.eps),
             _ if !config.divides() || stats::is_constant(&scored) => Some(1.0),
@@ -369,13 +368,10 @@ impl Gigpo {
     }
 }
 
-/// Deviation about the least value, so that a common offset costs no digits; as the block does it.
 fn deviation(spread: Spread, values: &[f64]) -> f64 {
-    let lowest = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let shifted: Vec<f64> = values.iter().map(|v| v - lowest).collect();
     match spread {
-        Spread::Population => stats::population_std(&shifted),
-        _ => stats::sample_std(&shifted),
+        Spread::Population => stats::population_std(values),
+        _ => stats::sample_std(values),
     }
 }
 

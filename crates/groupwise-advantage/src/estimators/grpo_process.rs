@@ -143,9 +143,10 @@ fn sum_to_go(
             let what = format!("a judged step ends at token {}, expected below {upper}", step.end);
             return Err(DataError::value(format!("trajectory {i}"), what));
         }
-        row[step.end + 1..upper].fill(sum);
+        let behind = step.end + 1;
+        row[behind..upper].fill(sum);
         sum += (step.reward - mean) / scale;
-        upper = step.end + 1;
+        upper = behind;
     }
     row[..upper].fill(sum);
     Ok(())

@@ -92,6 +92,18 @@ fn small() -> GtpoConfig {
     }
 }
 
+#[test]
+fn what_rounding_leaves_of_a_large_reward_takes_no_side() {
+    // 1e-7 off the mean of 1e6 is a part 1e-13 of the rewards; 1e-3 is none of their rounding.
+    let group = |off: f64| {
+        let rewards = [0.0, 1e6 + off, 2e6];
+        let found = rewards.map(|r| draw(r, &[1], 0.0));
+        shaped(&small(), &found)[1].conflicts
+    };
+    assert_eq!(group(1e-7), 0);
+    assert_eq!(group(1e-3), 1);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
@@ -499,9 +511,11 @@ fn the_formula_says_what_is_active() {
         "A_it = delta_i (r_i - mean(r) - 0.1 H_i) lambda_it / max(1, conflicts_i); delta_i = 1; \
          lambda_it in conflict: 2 (4 in both runs) if r_i > mean(r), 0 if r_i < mean(r), else 1"
     );
-    let low = GtpoConfig {
-        initial_entropy: Some(0.2),
-        ..GtpoConfig::default()
-    };
-    assert_eq!(low.formula(), GtpoConfig::default().formula());
+    for initial_entropy in [0.2, GtpoConfig::default().entropy_threshold] {
+        let low = GtpoConfig {
+            initial_entropy: Some(initial_entropy),
+            ..GtpoConfig::default()
+        };
+        assert_eq!(low.formula(), GtpoConfig::default().formula());
+    }
 }

@@ -286,6 +286,15 @@ fn the_formula_says_the_weights() {
         "A_ik = 0.5 (R_i - mean(R)) / (std(R; n - 1) + 1e-6) + 2 u_ik; R_i = y_i - 0.05 n_i; equal R or lone member: \
          first part 0"
     );
+    let by_n = HrpoConfig {
+        std: Spread::Population,
+        ..Default::default()
+    };
+    assert!(
+        by_n.formula().contains("/ (std(R; n) + 1e-6)"),
+        "{}",
+        by_n.formula()
+    );
 }
 
 fn rows() -> impl Strategy<Value = Vec<Vec<Row>>> {

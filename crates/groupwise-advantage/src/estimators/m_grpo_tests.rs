@@ -141,6 +141,30 @@ fn a_queue_mixes_queries() {
 }
 
 #[test]
+fn the_population_deviation_divides_by_the_number_of_rollouts() {
+    // Rewards 1 and 0, of the main agent and of the calls alike: squared deviations 1/2.
+    let batch = vec![vec![
+        (Some(1.0), vec![(Some(1.0), 1)]),
+        (Some(0.0), vec![(Some(0.0), 1)]),
+    ]];
+    for (spread, s) in [(Spread::Population, 0.5), (Spread::Sample, 0.5_f64.sqrt())] {
+        let config = MGrpoConfig {
+            spread,
+            eps: 0.25,
+            target: 1,
+            ..Default::default()
+        };
+        let (main, sub) = run(&config, &batch).expect("valid");
+        let a = 0.5 / (s + 0.25);
+        let found = [main, sub.concat()].concat();
+        assert!(
+            found.iter().zip([a, -a, a, -a]).all(|(f, e)| close(*f, e)),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
 fn copies_count_and_the_share_of_the_sub_agent_stays() {
     // Target 2: rollout 0's only call (1 token) stands twice, rollout 1's two calls (3 tokens each) once.
     let batch = vec![vec![

@@ -4,8 +4,8 @@
 //! included) and its reward is the gain h of that rank, 1 for a hit.
 
 use groupwise_core::{
-    AdvantageEstimator, Advantages, Centre, DataError, Needs, ParamError, Part, ProcessRewards, RewardBatch,
-    Scope, Spans, Spread, StopReason, Trajectory, stats,
+    AdvantageEstimator, Advantages, DataError, Needs, ParamError, Part, ProcessRewards, RewardBatch, Scope,
+    Spans, Spread, StopReason, Trajectory, stats,
 };
 use serde::{Deserialize, Serialize};
 
@@ -147,7 +147,6 @@ impl RankGrpoConfig {
         let eps = self.eps;
         ParamError::check(eps > 0.0 && eps.is_finite(), "eps", eps, "a finite number > 0")?;
         GroupRelative::new(GroupRelativeConfig {
-            centre: Centre::Mean,
             spread: self.spread,
             eps,
             ..GroupRelativeConfig::default()

@@ -188,7 +188,8 @@ impl Part<dyn AdvantageEstimator> for RecConfig {
 /// Rewards of one group; indices into it, ascending.
 ///
 /// # Edge cases
-/// Equal rewards, whose mean is inexact: none is below.
+/// The mean is inexact: a reward within 1e-12 of the largest, at least 1e-12, below it is not below.  Of equal
+/// rewards none is.
 ///
 /// # Source
 /// arXiv 2509.24203, section 5; `rec_advantage.py` of Trinity-RFT.
@@ -204,9 +205,11 @@ pub fn surplus_below_mean(rewards: &[Option<f64>]) -> (Vec<usize>, usize) {
     if stats::is_constant(&scored) {
         return (Vec::new(), 0);
     }
-    let mean = stats::mean(&scored);
+    // The mean is inexact: what lies below it by rounding alone lies at it.
+    let scale = scored.iter().fold(1.0_f64, |m, r| m.max(r.abs()));
+    let bound = stats::mean(&scored) - 1e-12 * scale;
     let below: Vec<usize> = (0..rewards.len())
-        .filter(|i| rewards[*i].is_some_and(|r| r < mean))
+        .filter(|i| rewards[*i].is_some_and(|r| r < bound))
         .collect();
     let surplus = (2 * below.len()).saturating_sub(scored.len());
     (below, surplus)

@@ -107,6 +107,20 @@ proptest! {
 }
 
 #[test]
+fn a_reward_at_the_mean_is_not_below_it_whichever_way_the_mean_rounds() {
+    let rewards = [0.5, 0.0, 1.0, 0.0, 1.0];
+    for shift in [0.0, -0.707_958_479_000_207_7, 0.1, 1e6 / 3.0] {
+        assert_eq!(
+            surplus_below_mean(&rewards.map(|r| Some(r + shift))),
+            (vec![1, 3], 0)
+        );
+    }
+    // By the size of the rewards: 1e-7 is rounding beside 3e6, 1e-3 is not.
+    let around = |off: f64| surplus_below_mean(&[1.1e6, 2.2e6 - off, 3.3e6].map(Some)).0;
+    assert_eq!((around(1e-7), around(1e-3)), (vec![0], vec![0, 1]));
+}
+
+#[test]
 fn mean_and_deviation_are_those_of_the_kept_answers() {
     // One right, three wrong: two wrong ones go, whichever, and the rest is [1, 0].
     let rewards = [Some(1.0), Some(0.0), Some(0.0), Some(0.0), None];

@@ -219,8 +219,6 @@ impl Shifted {
             ([_], Singleton::Raw, _) => 0.0,
             ([own], _, _) => *own,
             (_, _, Baseline::Mean { shift }) => stats::mean(scored) + shift,
-            // Their mean is inexact, and so is this.
-            (_, _, Baseline::LogMeanExp { .. }) if stats::is_constant(scored) => stats::mean(scored),
             (_, _, Baseline::LogMeanExp { tau }) => log_mean_exp(scored, tau),
         }
     }

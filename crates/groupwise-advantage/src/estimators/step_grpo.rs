@@ -308,6 +308,23 @@ mod tests {
         assert_eq!(aliased.spread, Spread::Population);
     }
 
+    #[test]
+    fn the_population_deviation_divides_by_the_number_of_rows() {
+        // Rewards 1 and 0: squared deviations 1/2, so 1/2 over n = 2 and sqrt(1/2) over n - 1.
+        let groups = Offsets::from_lengths([2]);
+        let batch = RewardBatch::new(groups.spans(), &[Some(1.0), Some(0.0)]);
+        for (spread, s) in [(Spread::Population, 0.5), (Spread::Sample, 0.5_f64.sqrt())] {
+            let config = StepGrpoConfig {
+                spread,
+                eps: 0.25,
+                ..Default::default()
+            };
+            let found = config.build(&()).expect("valid").estimate(&batch).expect("data");
+            let a = 0.5 / (s + 0.25);
+            assert_eq!(found, Advantages::Trajectory(vec![a, -a]));
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(128))]
 

@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 
 use groupwise_core::{
-    AdvantageEstimator, Advantages, Centre, DataError, Needs, ParamError, Part, RewardBatch, Scope, Spans,
-    Spread,
+    AdvantageEstimator, Advantages, DataError, Needs, ParamError, Part, RewardBatch, Scope, Spans, Spread,
 };
 use serde::{Deserialize, Serialize};
 
@@ -141,7 +140,6 @@ impl Default for TempsampR1Config {
 impl TempsampR1Config {
     fn relative(&self) -> GroupRelativeConfig {
         GroupRelativeConfig {
-            centre: Centre::Mean,
             spread: self.spread,
             eps: self.eps,
             ..GroupRelativeConfig::default()

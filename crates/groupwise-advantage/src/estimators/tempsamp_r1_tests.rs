@@ -111,9 +111,22 @@ fn only_the_reference_is_scaled() {
         off_scale: 0.5,
         ..config(Mode::Scale)
     };
-    let found = run(&half, &scored(&[0.25, 1.0, 1.0]), Some(2));
-    assert_eq!(found.rewards, scored(&[0.25, 1.0, 0.5]));
+    let found = run(&half, &scored(&[0.25, 1.0, 0.75]), Some(2));
+    assert_eq!(found.rewards, scored(&[0.25, 1.0, 0.375]));
     assert!(found.advantages[1] > 0.0 && found.advantages[2] < 0.0);
+}
+
+#[test]
+fn the_population_deviation_divides_by_n() {
+    // Mean 1/2, squared deviations 1/2: over n = 2 a deviation of 1/2, over n - 1 of sqrt(1/2).
+    let over = |spread| TempsampR1Config {
+        spread,
+        eps: 0.5,
+        ..config(Mode::Plain)
+    };
+    let found = |spread| run(&over(spread), &scored(&[0.0, 1.0]), None).advantages[1];
+    assert_eq!(found(Spread::Population), 0.5);
+    assert!((found(Spread::Sample) - 0.5 / (0.5_f64.sqrt() + 0.5)).abs() < 1e-12);
 }
 
 #[test]

@@ -205,11 +205,27 @@ fn differences_are_clamped_and_vanished_probabilities_are_skipped() {
         block(1.7, Divergence::K3Sum).position(0, &[Some(&[-1.0]), Some(&[-101.0])], 1, &mut Vec::new());
     let side = |d: f64| d.exp() - d - 1.0;
     assert!((found.expect("data") - (side(11.0) + side(-11.0)) / 2.0).abs() < 1e-9);
+    // Mean -20: the two likely ones are cut at -11, the third at 11; their sum is no longer 0.
+    let rows: [Option<&[f64]>; 3] = [Some(&[0.0]), Some(&[0.0]), Some(&[-60.0])];
+    let found = block(1.7, Divergence::K3Sum).position(0, &rows, 1, &mut Vec::new());
+    assert!((found.expect("data") - (side(11.0) + 2.0 * side(-11.0)) / 3.0).abs() < 1e-9);
     let rows: [Option<&[f64]>; 2] = [Some(&[0.0, -1000.0]), Some(&[0.0, -1000.0])];
     assert_eq!(
         block(1.7, Divergence::Kl).position(0, &rows, 2, &mut Vec::new()),
         Ok(0.0)
     );
+}
+
+#[test]
+fn of_places_that_diverge_alike_the_first_is_the_peak() {
+    let (near, far) = ([-1.0, -1.0], [-0.5, -2.0]);
+    let group = single(2, 3, &[near, near, near, near, far, far].concat());
+    let found = block(1.7, Divergence::K3Sum)
+        .weights(&group.borrow())
+        .expect("data");
+    assert_eq!(found.divergence[1], found.divergence[2]);
+    assert!(found.divergence[1] > found.divergence[0]);
+    assert_eq!(found.peak, Some(1));
 }
 
 #[test]

@@ -156,7 +156,7 @@ fn prompt_weights(groups: &Offsets, counts: &[usize]) -> Vec<f64> {
     let sums: Vec<usize> = groups.spans().iter().map(|g| counts[g].iter().sum()).collect();
     let filled = sums.iter().filter(|n| **n > 0).count() as f64;
     let mut weights = vec![0.0; counts.len()];
-    for (group, sum) in groups.spans().iter().zip(sums).filter(|(_, sum)| *sum > 0) {
+    for (group, sum) in groups.spans().iter().zip(sums) {
         for i in group.filter(|i| counts[*i] > 0) {
             weights[i] = 1.0 / (filled * sum as f64);
         }

@@ -187,6 +187,25 @@ mod tests {
     }
 
     #[test]
+    fn the_accuracy_is_the_share_of_pairs_told_apart() {
+        // Margins 0.5, -0.5, 0 and 1: a tie is not told apart.
+        let at = dpo(0.0).evaluate(PairLogps {
+            chosen: &[-1.0, -2.0, -1.0, -1.0],
+            rejected: &[-2.0, -1.0, -1.0, -3.0],
+            ref_chosen: &[-1.0; 4],
+            ref_rejected: &[-1.0; 4],
+        });
+        assert_eq!(at.expect("finite").accuracy, 0.5);
+    }
+
+    #[test]
+    fn the_far_tail_keeps_its_derivative_as_long_as_the_exponential_has_one() {
+        assert_eq!(log_sigmoid(700.0), (-exp(-700.0), exp(-700.0)));
+        assert_eq!(log_sigmoid(701.0), (0.0, 0.0));
+        assert_eq!(log_sigmoid(-701.0), (-701.0, 1.0));
+    }
+
+    #[test]
     fn bad_input_is_named() {
         let refuse = |c: DpoConfig| Dpo::new(&c).expect_err("refused").to_string();
         assert_eq!(

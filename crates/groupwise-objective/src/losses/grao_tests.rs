@@ -67,6 +67,13 @@ fn equal_rewards_are_silent_though_their_mean_is_inexact() {
 }
 
 #[test]
+fn a_reference_that_differs_from_equal_samples_by_rounding_is_one_of_them() {
+    let outside = grao(|c| c.pool = NormalizationPool::SamplesOnly);
+    let (_, reference) = normalize(outside, &[Some(1.0), Some(1.0 + 1e-13)], Some(1.0)).expect("fits");
+    assert_eq!(reference, 0.0);
+}
+
+#[test]
 fn unscorable_samples_are_in_no_statistic() {
     let with = normalize(grao(|_| ()), &[Some(1.0), None, Some(0.0)], Some(1.0)).expect("fits");
     let without = normalize(grao(|_| ()), &[Some(1.0), Some(0.0)], Some(1.0)).expect("fits");

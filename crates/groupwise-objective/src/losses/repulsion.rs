@@ -228,6 +228,14 @@ mod tests {
         let one = repulsion(2.0, RepulsionForm::Linear).evaluate(&[-1.0], &[-1.5], &[true]);
         let one = one.expect("valid");
         assert_eq!((one.loss, one.mean_log_ratio), (1.0, 0.5));
+        // Log-ratios 0.5 and -2; the masked 9 is in no mean.
+        let two = repulsion(2.0, RepulsionForm::Linear).evaluate(
+            &[-1.0, -3.0, 9.0],
+            &[-1.5, -1.0, 0.0],
+            &[true, true, false],
+        );
+        let two = two.expect("valid");
+        assert_eq!((two.loss, two.mean_log_ratio), (-1.5, -0.75));
     }
 
     #[test]

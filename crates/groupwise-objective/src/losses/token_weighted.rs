@@ -150,20 +150,21 @@ impl TokenWeighted {
                 let point = self.clip.evaluate(advantages.at(t - tokens.start), exp(d));
                 let weight = w * omega[t];
                 let mut slope = if has_slope(d) { point.slope } else { 0.0 };
-                // A log-probability that is not finite vanishes in the clamps: each is looked at as well.
-                let (mut kl_loss, mut read) = (0.0, logp[t] + view.logp_old[t]);
-                if let Some(reference) = view.logp_ref.filter(|_| self.beta > 0.0) {
-                    let kl = KlEstimator::K3.evaluate(logp[t], reference[t]);
+                let reference = view.logp_ref.filter(|_| self.beta > 0.0).map(|r| r[t]);
+                let mut kl_loss = 0.0;
+                if let Some(reference) = reference {
+                    let kl = KlEstimator::K3.evaluate(logp[t], reference);
                     kl_loss = weight * self.beta * kl.value;
                     slope += self.beta * kl.slope;
-                    read += reference[t];
                 }
                 let loss = weight * point.loss + kl_loss;
-                if !(loss + read).is_finite() {
+                // A log-probability that is not finite vanishes in the clamps: each is looked at as well.
+                let read = [loss, logp[t], view.logp_old[t], reference.unwrap_or(0.0)];
+                if let Some(bad) = read.iter().find(|x| !x.is_finite()) {
                     return Err(DataError::NonFinite {
                         place: place(),
                         what: "loss or one of its log-probabilities".into(),
-                        value: (loss + read).to_string(),
+                        value: bad.to_string(),
                     });
                 }
                 out.loss += loss;

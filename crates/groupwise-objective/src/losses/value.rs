@@ -102,14 +102,19 @@ impl ValueClip {
             let held = crate::block::clamp(values[t], values_old[t] - self.clip, values_old[t] + self.clip);
             let held_error = held - returns[t];
             let squares = (error * error, held_error * held_error);
-            // An error that is not finite must not vanish in the comparison.
-            if !(squares.0 + squares.1).is_finite() {
-                let value = (squares.0 + squares.1).to_string();
-                return Err(DataError::NonFinite {
-                    place: format!("token {t}"),
-                    what: "value error".into(),
-                    value,
-                });
+            // What is not finite must not vanish in a comparison: the errors, and the bounds of the clip.
+            for (what, value) in [
+                ("value error", squares.0),
+                ("old value", values_old[t]),
+                ("value error", squares.1),
+            ] {
+                if !value.is_finite() {
+                    return Err(DataError::NonFinite {
+                        place: format!("token {t}"),
+                        what: what.into(),
+                        value: value.to_string(),
+                    });
+                }
             }
             if squares.0 >= squares.1 {
                 loss += 0.5 * weight * squares.0;
@@ -138,6 +143,24 @@ mod tests {
     }
 
     #[test]
+    fn the_clip_holds_on_both_sides_and_its_share_is_reported() {
+        // A quarter each of: 1 held at 0.5 where 0.25 is the larger error from 0 to 0.75; -1 held at -0.5 likewise;
+        // 1 moving away from its return, where the open error is the larger; inside the clip.
+        let clip = ValueClip::new(&ValueClipConfig { value_clip: 0.5 }).expect("valid");
+        let at = clip
+            .evaluate(
+                &[1.0, -1.0, 1.0, 0.25],
+                &[0.0; 4],
+                &[1.25, -1.25, -1.0, 0.0],
+                &[true; 4],
+            )
+            .expect("finite");
+        assert_eq!(at.loss, 0.5 * (0.75 * 0.75 + 0.75 * 0.75 + 4.0 + 0.0625) / 4.0);
+        assert_eq!(at.d_value, [0.0, 0.0, 0.5, 0.0625]);
+        assert_eq!(at.clip_fraction, 0.5);
+    }
+
+    #[test]
     fn masked_and_empty() {
         let at = loss().evaluate(&[1.0, f64::NAN], &[1.0, 0.0], &[0.0, 0.0], &[true, false]);
         let expected = ValueEvaluation {
@@ -157,6 +180,16 @@ mod tests {
             nan.expect_err("refused").to_string(),
             "token 1: `value error` is NaN"
         );
+        for bad in [f64::NAN, f64::INFINITY] {
+            let old = loss().evaluate(&[0.0; 2], &[0.0, bad], &[0.0; 2], &[true; 2]);
+            assert_eq!(
+                old.expect_err("refused").to_string(),
+                format!("token 1: `old value` is {bad}")
+            );
+        }
+        // Squares near the end of the range are numbers still.
+        let far = loss().evaluate(&[1e150], &[1e150], &[0.0], &[true]);
+        assert_eq!(far.expect("finite").d_value, [1e150]);
         let short = loss().evaluate(&[0.0], &[0.0; 2], &[0.0], &[true]);
         assert_eq!(
             short.expect_err("refused").to_string(),

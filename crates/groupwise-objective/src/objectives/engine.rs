@@ -67,7 +67,8 @@ impl Figures {
     }
 
     fn is_finite(&self) -> bool {
-        (self.policy + self.kl_loss + self.approx_kl + self.k3).is_finite()
+        let figures = [self.policy, self.kl_loss, self.approx_kl, self.k3];
+        figures.iter().all(|x| x.is_finite())
     }
 }
 

@@ -267,11 +267,12 @@ mod tests {
 
         #[test]
         fn equal_bounds_are_grpo_at_every_step(
-            sample in samples(), b in 0.0..0.5f64, x in 0.0..1.0f64, shape in shapes(),
+            sample in samples(), b in prop_oneof![Just(0.0), 0.01..0.5f64], x in 0.0..1.0f64, shape in shapes(),
+            epsilon_high in prop::option::of(0.2..1.0f64),
         ) {
-            let config = GrpoDConfig { beta_min: b, beta_max: b, shape, ..GrpoDConfig::default() };
+            let config = GrpoDConfig { beta_min: b, beta_max: b, shape, epsilon_high, ..GrpoDConfig::default() };
             let objective = config.build(&())?;
-            let grpo = GrpoConfig { beta: b, ..GrpoConfig::default() }.build(&())?;
+            let grpo = GrpoConfig { beta: b, epsilon_high, ..GrpoConfig::default() }.build(&())?;
             let expected = evaluate_whole(grpo.as_ref(), &sample.batch, &sample.inputs())?;
             let now = objective.scheduled(x).expect("scheduled");
             prop_assert_eq!(&evaluate_whole(now.as_ref(), &sample.batch, &sample.inputs())?, &expected);
@@ -373,6 +374,25 @@ mod tests {
         assert!(
             refuse("aggregation = 'seq-mean-token-sum-const'").starts_with("`max_completion_length` = none")
         );
+    }
+
+    #[test]
+    fn the_formula_shows_every_key_it_shares_with_grpo() {
+        let config = GrpoDConfig {
+            epsilon_high: Some(0.28),
+            aggregation: Aggregation::SeqMeanTokenSumConst,
+            max_completion_length: Some(7),
+            kl_estimator: KlEstimator::K2,
+            ..GrpoDConfig::default()
+        };
+        let formula = config.formula();
+        for part in [
+            "clip(rho, 1 - 0.2, 1 + 0.28)",
+            KlEstimator::K2.formula(),
+            &Aggregation::SeqMeanTokenSumConst.formula(Some(7)),
+        ] {
+            assert!(formula.contains(part), "{part}: {formula}");
+        }
     }
 
     #[test]

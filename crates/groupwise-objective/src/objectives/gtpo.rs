@@ -146,22 +146,17 @@ impl Objective for Gtpo {
                 let (place, d) = (t - tokens.start, log_ratio(view.logp[t], frozen.token[t]));
                 let one = -advantages.at(place) * exp(d);
                 // A log-probability that is not finite vanishes in the clamp on the log-ratio.
-                if !(one + view.logp[t]).is_finite() {
-                    let what = if view.logp[t].is_finite() {
-                        "advantage"
-                    } else {
-                        "logp"
-                    };
-                    let value = if what == "logp" {
-                        view.logp[t]
-                    } else {
-                        advantages.at(place)
-                    };
-                    return Err(DataError::NonFinite {
-                        place: format!("trajectory {}, token {place}", view.first_trajectory + i),
-                        what: what.into(),
-                        value: value.to_string(),
-                    });
+                for (what, read, value) in [
+                    ("logp", view.logp[t], view.logp[t]),
+                    ("advantage", one, advantages.at(place)),
+                ] {
+                    if !read.is_finite() {
+                        return Err(DataError::NonFinite {
+                            place: format!("trajectory {}, token {place}", view.first_trajectory + i),
+                            what: what.into(),
+                            value: value.to_string(),
+                        });
+                    }
                 }
                 row += one;
                 d_logp[t] = if has_slope(d) { w * one } else { 0.0 };
@@ -294,6 +289,17 @@ mod tests {
         }
         batch.advantages = Advantages::Trajectory(vec![1.0, f64::INFINITY]);
         assert_eq!(refuse(&batch, &logp), "trajectory 1, token 0: `advantage` is inf");
+    }
+
+    #[test]
+    fn tokens_and_their_mask_are_all_it_asks_for() {
+        for reduction in BOTH {
+            let objective = build(reduction);
+            assert_eq!(
+                (objective.needs(), objective.scope()),
+                (Needs::TOKENS, Scope::Token)
+            );
+        }
     }
 
     #[test]

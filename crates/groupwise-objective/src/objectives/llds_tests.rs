@@ -388,6 +388,74 @@ fn the_terms_count_what_the_penalty_lifts() {
     assert_eq!(term("llds/active_mean"), Some(1.0 / 3.0));
 }
 
+#[test]
+fn the_gate_is_that_of_the_log_probabilities_the_update_began_with() {
+    let mut sample = tiny();
+    let fallen = std::mem::replace(&mut sample.logp, vec![-1.0; 3]);
+    for gate in GATES {
+        let objective = build(&LldsConfig {
+            gate,
+            ..LldsConfig::default()
+        });
+        let view = |logp| sample.batch.view(0..2, logp, None).expect("fits");
+        let denominators = objective.denominators(&sample.batch).expect("fits");
+        // Nothing had fallen yet, so every gate is shut, and stays shut.
+        let frozen = objective
+            .freeze(&denominators, &view(&sample.logp))
+            .expect("fits");
+        let at = objective.evaluate(&frozen, &view(&fallen)).expect("fits");
+        assert_eq!(at.term("llds_loss"), Some(0.0), "{gate:?}");
+        let frozen = objective.freeze(&denominators, &view(&fallen)).expect("fits");
+        let at = objective.evaluate(&frozen, &view(&fallen)).expect("fits");
+        assert_eq!(at.term("llds_loss"), Some(0.2 * 0.25), "{gate:?}");
+    }
+}
+
+/// Objective and pure function on three answers: in the first a token fell and one stayed, in the second one fell
+/// and one rose as far, the third fell and is not preserved.
+#[test]
+fn a_token_that_stayed_and_a_token_behind_a_shut_gate_are_not_active() {
+    let mut sample = tiny();
+    sample.batch.groups = Offsets::from_lengths([3]);
+    sample.batch.tokens = Offsets::from_lengths([2, 2, 1]);
+    sample.batch.prompts = vec![std::sync::Arc::from([]); 3];
+    (sample.batch.ids, sample.batch.mask) = (vec![0; 5], vec![true; 5]);
+    sample.batch.logp_sampler = vec![-1.0; 5];
+    sample.batch.logp_old = Some(vec![-1.0; 5]);
+    sample.batch.advantages = Advantages::Trajectory(vec![1.0, 1.0, -1.0]);
+    sample.logp = vec![-1.5, -1.0, -1.5, -0.5, -2.0];
+    (sample.entropy, sample.value) = (vec![0.0; 5], vec![0.0; 5]);
+    let run = |sample: &Sample, lambda: f64| {
+        let config = LldsConfig {
+            lambda,
+            gate: LldsGate::Action,
+            norm: LldsNorm::Token,
+            ..LldsConfig::default()
+        };
+        evaluate_whole(build(&config).as_ref(), &sample.batch, &sample.inputs()).expect("fits")
+    };
+    let (with, without) = (run(&sample, 1.0), run(&sample, 0.0));
+    assert_eq!(with.term("llds/active_mean"), Some(0.2));
+    let own: Vec<f64> = (with.grads.d_logp.iter().zip(&without.grads.d_logp))
+        .map(|(a, b)| a - b)
+        .collect();
+    // One of five counted tokens.
+    for (found, expected) in own.iter().zip([-0.2, 0.0, 0.0, 0.0, 0.0]) {
+        assert!((found - expected).abs() < 1e-15, "{own:?}");
+    }
+    let tokens = Offsets::from_lengths([2]);
+    let pure = penalty(1.0, LldsGate::Action, 1.0, LldsNorm::Token).evaluate(&LldsBatch {
+        tokens: tokens.spans(),
+        mask: &[true; 2],
+        logp: &[-1.5, -1.0],
+        logp_old: &[-1.0; 2],
+        advantages: &[1.0],
+        answer: None,
+    });
+    let pure = pure.expect("fits");
+    assert_eq!((pure.d_logp, pure.active), (vec![-0.5, 0.0], vec![true, false]));
+}
+
 fn build(config: &LldsConfig) -> Box<dyn Objective> {
     config.build(&()).expect("valid")
 }

@@ -233,6 +233,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_in_the_general_form_is_returned_as_written() {
+        let config = PolicyGradientConfig {
+            beta: 0.125,
+            ..Default::default()
+        };
+        let spec = ObjectiveSpec::PolicyGradient(config.clone());
+        assert_eq!(spec.general(), Some(config));
+        let dialect = DialectConfig::default();
+        assert_eq!(
+            ObjectiveSpec::Dialect(dialect.clone()).general(),
+            Some(dialect.resolve())
+        );
+        assert_eq!(ObjectiveSpec::named("gtpo").and_then(|spec| spec.general()), None);
+    }
+
+    #[test]
     fn only_disco_reads_rewards() {
         let names = ObjectiveSpec::NAMES.iter().copied();
         let reads = |name: &&str| ObjectiveSpec::named(name).is_some_and(|spec| spec.reads_rewards());

@@ -71,6 +71,8 @@ fn a_clamped_ratio_has_no_derivative_but_a_clamped_pair_has() {
     assert_eq!(ratio(-25.0), ratio(-20.0));
     let wrong_way = rule(P3oVariant::V1, 0.2).pair(-1.0, [25.0, 0.0], [far, 1.0]);
     assert_eq!(wrong_way.slopes[0], 0.0);
+    let edge = rule(P3oVariant::V1, 0.2).pair(-1.0, [20.0, 0.0], [far, 1.0]);
+    assert_eq!(edge.slopes[0], 0.0, "the bound itself is clamped");
     assert_eq!(wrong_way.value, 0.5 * (-far + far));
     assert!(
         rule(P3oVariant::V1, 0.2)
@@ -553,6 +555,45 @@ fn tiny() -> Sample {
         entropy: vec![0.0; 2],
         value: vec![0.0; 2],
     }
+}
+
+fn found(sample: &Sample) -> Evaluation {
+    evaluate_whole(
+        build(&P3oConfig::default()).as_ref(),
+        &sample.batch,
+        &sample.inputs(),
+    )
+    .expect("pairs")
+}
+
+#[test]
+fn the_figures_of_a_pair_by_hand() {
+    // The better answer rose by 0.25, beyond the width of 0.2; the product of the ratios is e^0.25.
+    let mut sample = tiny();
+    sample.logp[0] = -0.75;
+    let at = found(&sample);
+    assert_eq!(at.terms[1], ("clip_ratio/region_mean", 1.0));
+    assert_eq!(at.terms[2].0, "p3o/ratio_product_mean");
+    assert!((at.terms[2].1 - 0.25_f64.exp()).abs() < 1e-12);
+}
+
+#[test]
+fn an_answer_without_counted_tokens_is_in_no_pair_of_an_update_batch() {
+    let two = tiny();
+    let mut three = tiny();
+    three.batch.groups = Offsets::from_lengths([3]);
+    three.batch.tokens = Offsets::from_lengths([1, 1, 1]);
+    three.batch.prompts = vec![std::sync::Arc::from([]); 3];
+    three.batch.ids = vec![0; 3];
+    three.batch.mask = vec![true, true, false];
+    three.batch.logp_sampler = vec![-1.0; 3];
+    three.batch.logp_old = Some(vec![-1.0; 3]);
+    three.batch.advantages = Advantages::Trajectory(vec![1.0, -1.0, 5.0]);
+    three.logp = vec![-1.25, -1.0, -1.0];
+    (three.entropy, three.value) = (vec![0.0; 3], vec![0.0; 3]);
+    let (two, three) = (found(&two), found(&three));
+    assert_eq!((three.loss, &three.terms), (two.loss, &two.terms));
+    assert_eq!(three.grads.d_logp, [two.grads.d_logp, vec![0.0]].concat());
 }
 
 #[test]

@@ -193,11 +193,54 @@ fn serde_name(value: &impl Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use groupwise_core::Needs;
+
     use super::*;
     use crate::surrogate::ClipParams;
 
     fn refuse(config: PolicyGradientConfig) -> String {
         config.build(&()).expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn without_a_coefficient_there_is_no_penalty_and_no_reference() {
+        for kl_in in [KlPlace::Loss, KlPlace::Reward] {
+            let config = PolicyGradientConfig {
+                kl_in,
+                ..Default::default()
+            };
+            assert_eq!((config.beta, config.kl_penalty()), (0.0, Ok(None)));
+            let needs = |beta| {
+                let config = PolicyGradientConfig {
+                    beta,
+                    ..config.clone()
+                };
+                config.build(&()).expect("valid").needs()
+            };
+            assert_eq!(needs(0.0), Needs::TOKENS | Needs::LOGP_OLD);
+            assert_eq!(needs(0.5), Needs::TOKENS | Needs::LOGP_OLD | Needs::LOGP_REF);
+        }
+    }
+
+    #[test]
+    fn the_formula_defines_the_ratio_where_something_reads_it() {
+        let formula = |beta, kl_correction| {
+            let config = PolicyGradientConfig {
+                surrogate: SurrogateConfig::Reinforce,
+                beta,
+                kl_correction,
+                ..Default::default()
+            };
+            config.formula().contains("rho = exp(d_t)")
+        };
+        assert!(formula(0.1, KlCorrection::Ratio));
+        assert!(!formula(0.1, KlCorrection::None));
+        assert!(!formula(0.0, KlCorrection::Ratio));
+        assert!(
+            PolicyGradientConfig::default()
+                .formula()
+                .contains("rho = exp(d_t)")
+        );
     }
 
     #[test]

@@ -332,6 +332,9 @@ fn figures_count_what_is_cut() {
     let turned = sample_of(&logp, &[vec![0, 1]], Advantages::Token(vec![-1.0, 1.0]));
     let at = evaluate(&config, &turned);
     assert_eq!(at.terms[3], ("clip_ratio/region_mean", 0.0));
+    // Nor is what has no advantage, on whichever side of the clip it lies.
+    let idle = sample_of(&logp, &[vec![0, 1]], Advantages::Token(vec![0.0, 0.0]));
+    assert_eq!(evaluate(&config, &idle).terms[3], ("clip_ratio/region_mean", 0.0));
     let off = evaluate(&RankGrpoConfig { beta: 0.0, ..config }, &turned);
     assert!(off.terms.iter().all(|t| t.0 != "kl_loss"));
 }

@@ -164,6 +164,29 @@ proptest! {
     }
 
     #[test]
+    fn targets_that_are_not_centred_have_the_derivatives_of_their_loss(
+        rows in prop::collection::vec((-2.0..2.0f64, -3.0..3.0f64), 2..8), floor in prop::option::of(0.5..2.0f64),
+    ) {
+        let (targets, x): (Vec<f64>, Vec<f64>) = rows.into_iter().unzip();
+        prop_assume!(std(&x) > 0.1);
+        let config = RegGrpoConfig { eps_rho: 0.25, scale: 1.5, sigma_floor: floor, ..Default::default() };
+        let regression = Regression::new(&config)?;
+        let held = regression.held_spread(&x);
+        let loss = |x: &[f64], slopes: &mut [f64]| regression.evaluate(&targets, x, held, slopes);
+        let (mut slopes, mut unused) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+        loss(&x, &mut slopes)?;
+        for i in 0..x.len() {
+            let mut at = |h: f64| {
+                let mut moved = x.clone();
+                moved[i] += h;
+                loss(&moved, &mut unused)
+            };
+            let numeric = (at(1e-5)? - at(-1e-5)?) / 2e-5;
+            prop_assert!((slopes[i] - numeric).abs() < 1e-6 * (1.0 + numeric.abs()), "{} {numeric}", slopes[i]);
+        }
+    }
+
+    #[test]
     fn loss_and_terms_are_the_definition(sample in rewarded(), config in configs()) {
         let (policy, kl) = by_definition(&config, &sample);
         let at = evaluate(&config, &sample)?;

@@ -162,4 +162,16 @@ mod tests {
             check_invariance(objective.as_ref(), &sample.batch, &inputs)?;
         }
     }
+
+    #[test]
+    fn tokens_and_their_mask_are_all_it_asks_for() {
+        assert_eq!(
+            (supervised().needs(), supervised().scope()),
+            (Needs::TOKENS, Scope::Token)
+        );
+        assert_eq!(
+            SupervisedConfig::default().formula(),
+            "loss = -sum_i w_i sum_t logp_it; w_i = 1 / sum_j n_j"
+        );
+    }
 }

@@ -165,6 +165,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_sum_at_its_bound_is_clamped() {
+        for (sum, log_ratio, share) in [
+            (20.0, 20.0, 0.0),
+            (-20.0, -20.0, 0.0),
+            (19.5, 19.5, 1.0),
+            (31.0, 20.0, 0.0),
+        ] {
+            let expected = SpanRatio {
+                log_ratio,
+                share,
+                counted: 2,
+            };
+            assert_eq!(SpanRatio::of_sum(sum, 2, SpanReduction::Sum), expected);
+        }
+    }
+
+    #[test]
     fn masked_tokens_do_not_count() {
         let ratio = span_ratio(
             &[-1.0, f64::NAN, -3.0],

@@ -142,6 +142,37 @@ mod tests {
     }
 
     #[test]
+    fn counted_weights_beyond_the_caps_are_counted_and_those_at_them_are_not() {
+        let params = CispoParams {
+            ratio_min: 0.5,
+            ratio_max: 2.0,
+        };
+        let cispo = Cispo::new(&params).expect("valid");
+        let given = [0.25, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 0.25];
+        let mut ratio = [1.0; BLOCK];
+        ratio[..9].copy_from_slice(&given);
+        let mask = [true, true, true, true, true, true, true, true, false];
+        let (mut loss, mut slope) = ([0.0; BLOCK], [0.0; BLOCK]);
+        let counts = cispo.block(
+            |_| 1.0,
+            &mask,
+            &[-1.0; 9],
+            &[1.0; 9],
+            &ratio,
+            (&mut loss, &mut slope),
+        );
+        assert_eq!(
+            counts,
+            ClipCounts {
+                low: 2,
+                high: 3,
+                cap: 0
+            }
+        );
+        assert_eq!((loss[7], loss[8], slope[7], slope[8]), (1.0, 0.0, -1.0, 0.0));
+    }
+
+    #[test]
     fn refused_parameters() {
         let refuse = |ratio_min, ratio_max| {
             Cispo::new(&CispoParams { ratio_min, ratio_max })

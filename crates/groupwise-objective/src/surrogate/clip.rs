@@ -221,6 +221,59 @@ mod tests {
     }
 
     #[test]
+    fn what_is_cut_is_counted_by_side_and_what_lies_at_a_bound_is_not() {
+        let clip = clip(ClipParams {
+            epsilon: 0.25,
+            epsilon_high: Some(0.5),
+            dual_clip: Some(4.0),
+            ..ClipParams::default()
+        });
+        assert!(clip.has_cap());
+        // By advantage: ratios below 0.75, at it, at 1.5, above it, at 4 and above it; the last is masked.
+        let given = [0.5, 0.75, 1.5, 2.0, 4.0, 5.0, 6.0, 7.0];
+        let mut ratio = [1.0; BLOCK];
+        ratio[..8].copy_from_slice(&given);
+        let mask = [true, true, true, true, true, true, true, false];
+        let count = |a: f64| {
+            let (mut loss, mut slope) = ([0.0; BLOCK], [0.0; BLOCK]);
+            clip.block(|_| a, &mask, &ratio, (&mut loss, &mut slope))
+        };
+        let counts = |low, high, cap| ClipCounts { low, high, cap };
+        assert_eq!(count(1.0), counts(0, 4, 0));
+        assert_eq!(count(-1.0), counts(1, 0, 2));
+        assert_eq!(count(0.0), counts(0, 0, 0));
+        let mut sum = count(-1.0);
+        sum.add(count(-1.0));
+        sum.add(count(1.0));
+        assert_eq!(sum, counts(2, 4, 4));
+    }
+
+    #[test]
+    fn kinks_are_where_the_slope_jumps() {
+        for params in [
+            ClipParams::default(),
+            ClipParams {
+                epsilon_high: Some(0.5),
+                dual_clip: Some(4.0),
+                ..ClipParams::default()
+            },
+        ] {
+            let clip = clip(params);
+            let kinks = clip.kinks();
+            let (open, clamps) = kinks.split_at(3);
+            assert_eq!(clamps, [-LOG_RATIO_CLAMP, LOG_RATIO_CLAMP]);
+            for kink in open.iter().filter(|k| k.is_finite()) {
+                let slope = |a: f64, d: f64| clip.evaluate(a, (kink + d).exp()).slope;
+                let jumps = |a: f64| (slope(a, 1e-6) == 0.0) != (slope(a, -1e-6) == 0.0);
+                assert!(jumps(1.0) || jumps(-1.0), "{kink}");
+            }
+            let top = 1.0 + params.epsilon_high.unwrap_or(params.epsilon);
+            let cap = params.dual_clip.unwrap_or(f64::INFINITY);
+            assert_eq!(open, [top, 1.0 - params.epsilon, cap].map(f64::ln));
+        }
+    }
+
+    #[test]
     fn delta_below_the_clip_also_tightens_positive_advantages() {
         let tight = clip(ClipParams {
             delta: Some(1.1),

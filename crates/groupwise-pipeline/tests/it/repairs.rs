@@ -151,6 +151,28 @@ fn replay_puts_past_successes_into_failed_groups() {
 }
 
 #[test]
+fn the_ratio_of_a_stored_episode_starts_from_the_policy_that_sampled_it() {
+    // One update a step: all other ratios are 1, so that without a clip the two objectives are one.
+    let norms = |objective: &str, extra: &str| {
+        let text = hard(&format!("[repair.arpo-replay]\n{extra}"))
+            .replace("n_tasks = 30", "n_tasks = 8")
+            .replace("[objective.reinforce]", objective);
+        let norms = steps(&events(&text))
+            .iter()
+            .map(|m| m["grad_norm"])
+            .collect::<Vec<_>>();
+        assert_eq!(norms.len(), 12);
+        norms
+    };
+    let clipped = "[objective.dr-grpo]\nmax_completion_length = 1";
+    let recomputed = norms(clipped, "");
+    for (a, b) in recomputed.iter().zip(norms("[objective.reinforce]", "")) {
+        assert!((a - b).abs() < 1e-12, "{a} {b}");
+    }
+    assert_ne!(recomputed, norms(clipped, "old_logp = \"stored\"\n"));
+}
+
+#[test]
 fn a_search_under_hints_bills_every_rollout_and_stops_at_the_first_success() {
     let extra = "[repair.scaf-grpo]\nexemption = 0.25\nhints = { reference = \"word\" }\n";
     let events = events(&hard(extra));

@@ -113,3 +113,35 @@ impl MathConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use groupwise_core::Part;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn options_survive_json_and_out_of_range_ones_are_refused(decimals in 0..40_u32, max_boxes in 0..9_usize) {
+            let config = MathConfig { decimals, max_boxes, ..MathConfig::flexible() };
+            let json = serde_json::to_string(&config).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<MathConfig>(&json).unwrap(), &config);
+            prop_assert_eq!(config.build(&()).is_ok(), decimals <= 15 && max_boxes >= 1);
+        }
+    }
+
+    #[test]
+    fn names_of_options_are_stable() {
+        let json = serde_json::to_value(MathConfig::default()).unwrap();
+        assert_eq!(
+            (&json["profile"], &json["boxes"]),
+            (&"strict".into(), &"first".into())
+        );
+        assert_eq!(
+            (&json["variables"], &json["relation_for_set"]),
+            (&"named".into(), &"refused".into())
+        );
+        assert!(serde_json::from_str::<MathConfig>(r#"{"profil": "strict"}"#).is_err());
+    }
+}

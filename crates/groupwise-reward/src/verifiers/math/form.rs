@@ -168,6 +168,11 @@ fn list(
             item => items.push(item),
         }
     }
+    Ok(settled(shape, items))
+}
+
+/// A list whose name stands at its first element, and a list of one.
+fn settled(shape: Shape, mut items: Vec<Form>) -> Form {
     // `a = 4, -8, -10`: the name is that of the whole list.
     let named_once = items.len() > 1
         && matches!(items.first(), Some(Form::Assign(..)))
@@ -179,15 +184,15 @@ fn list(
         if let Some(first) = items.first_mut() {
             *first = *value;
         }
-        return Ok(Form::Assign(name, Box::new(Form::List(shape, items))));
+        return Form::Assign(name, Box::new(Form::List(shape, items)));
     }
     if items.len() == 1 && matches!(shape, Shape::Bare | Shape::Brace | Shape::Set) {
-        return Ok(match items.pop() {
+        return match items.pop() {
             Some(item) if shape != Shape::Set || !matches!(item, Form::List(..)) => item,
             item => Form::List(shape, item.into_iter().collect()),
-        });
+        };
     }
-    Ok(Form::List(shape, items))
+    Form::List(shape, items)
 }
 
 fn fixed_list(tree: &Tree, at: Scalar, shape: Shape) -> Form {

@@ -29,25 +29,13 @@ pub(super) fn judge<'a>(
         return (wrong("no answer"), 0);
     };
     if let Some(equal) = numerals(&gold, &first) {
-        let reason = if equal {
-            "equal numbers"
-        } else {
-            "different numbers"
-        };
+        let reason = ["different numbers", "equal numbers"][usize::from(equal)];
         return (Verdict::judged(equal, reason).normal_forms(first, gold), 0);
     }
-    let mut reader = Reader {
-        tree: Tree::default(),
-        fuel: Fuel::new(Fuel::VERDICT),
-    };
+    let mut reader = Reader::new();
     let reference = match reader.read(&gold, Reading::default()) {
         Ok(read) => read,
-        Err(error) => {
-            return (
-                Verdict::unscorable(format!("the reference {}", complaint(error))),
-                0,
-            );
-        }
+        Err(error) => return (complaint(error), 0),
     };
     let mut reason = "no answer";
     for (at, answer) in std::iter::once(first).chain(answers).enumerate() {
@@ -63,9 +51,11 @@ pub(super) fn judge<'a>(
                 if same_words(&gold, &answer) {
                     return (right("equal words"), at);
                 }
-                reason = match error {
-                    ParseError::Empty => "empty answer",
-                    _ => "the answer cannot be read",
+                let is_empty = error == ParseError::Empty;
+                reason = if is_empty {
+                    "empty answer"
+                } else {
+                    "the answer cannot be read"
                 };
                 continue;
             }
@@ -92,12 +82,13 @@ fn right(reason: impl Into<Cow<'static, str>>) -> Verdict {
     Verdict::judged(true, reason)
 }
 
-fn complaint(error: ParseError) -> &'static str {
-    match error {
-        ParseError::Empty => "is empty",
-        ParseError::Malformed => "cannot be read",
-        ParseError::Limit => "takes too long to read",
-    }
+/// The verdict where the reference cannot be read.
+fn complaint(error: ParseError) -> Verdict {
+    Verdict::unscorable(match error {
+        ParseError::Empty => "the reference is empty",
+        ParseError::Malformed => "the reference cannot be read",
+        ParseError::Limit => "the reference takes too long to read",
+    })
 }
 
 /// Whole numbers and decimals written plainly: equal or, if both are whole, different.
@@ -145,6 +136,13 @@ struct Sides {
 }
 
 impl Reader {
+    pub(super) fn new() -> Self {
+        Self {
+            tree: Tree::default(),
+            fuel: Fuel::new(Fuel::VERDICT),
+        }
+    }
+
     pub(super) fn read(&mut self, text: &str, reading: Reading) -> Result<(Id, Finding), ParseError> {
         if text.len() > MAX_TEXT {
             return Err(ParseError::Limit);

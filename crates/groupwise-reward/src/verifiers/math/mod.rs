@@ -48,10 +48,7 @@ use rational::{Fuel, Rational};
 /// # Errors
 /// [`ParseError`] if it is empty, malformed, or takes more than the work allowed; never a panic.
 pub fn parse(text: &str) -> Result<Tree, ParseError> {
-    let mut reader = Reader {
-        tree: Tree::default(),
-        fuel: Fuel::new(Fuel::VERDICT),
-    };
+    let mut reader = Reader::new();
     let (root, _) = reader.read(&to_ascii(text), parser::Reading::default())?;
     reader.tree.set_root(root);
     Ok(reader.tree)
@@ -158,10 +155,7 @@ pub fn explain(gold: &str, response: &str, config: &MathConfig) -> Explanation {
 
 /// Normal form of an expression; a text that cannot be read stays as it is.
 pub fn normal_form(text: &str) -> String {
-    let mut reader = Reader {
-        tree: Tree::default(),
-        fuel: Fuel::new(Fuel::VERDICT),
-    };
+    let mut reader = Reader::new();
     match reader.read(&to_ascii(text), parser::Reading::default()) {
         Ok((id, _)) => reader.normal_form(id),
         Err(_) => text.trim().to_owned(),

@@ -212,34 +212,13 @@ impl Parser<'_, '_> {
     /// A token where an operand must begin.
     fn begin(&mut self, token: Token<'_>) -> Result<(), ParseError> {
         match token {
-            Token::Number(value, decimal) => {
-                self.whole = value.is_integer()
-                    && !decimal
-                    && !matches!(self.stack.last(), Some(Item::Command { .. }));
-                self.note_missing_braces();
-                let id = self.push_number(value, decimal);
-                self.operands.push(id);
-                self.complete()
+            Token::Number(..) | Token::Name(_) | Token::Word(_) | Token::Constant(_) => {
+                self.begin_atom(token)
             }
-            Token::Name(name) => {
-                self.applies = matches!(name, "f" | "g" | "h" | "F" | "G" | "H" | "P" | "Q" | "W");
-                self.note_missing_braces();
-                let id = self.tree.push_name(name, self.fuel)?;
-                self.operands.push(id);
-                self.complete()
-            }
-            Token::Word(word) => {
-                let word = self.tree.intern(word, self.fuel)?;
-                self.push_operand(Op::Word(word))
-            }
-            Token::Constant(constant) => self.push_operand(Op::Constant(constant)),
             Token::Open(bracket) => {
                 let is_argument = matches!(self.stack.last(), Some(Item::Command { .. }));
-                let kind = if is_argument && bracket == Bracket::Brace {
-                    Kind::Argument
-                } else {
-                    Kind::Plain
-                };
+                let braces = is_argument && bracket == Bracket::Brace;
+                let kind = [Kind::Plain, Kind::Argument][usize::from(braces)];
                 self.open(bracket, kind);
                 Ok(())
             }
@@ -273,11 +252,8 @@ impl Parser<'_, '_> {
             }
             Token::Plus => Ok(()),
             Token::PlusMinus | Token::MinusPlus => {
-                let op = if token == Token::PlusMinus {
-                    Op::PlusMinus
-                } else {
-                    Op::MinusPlus
-                };
+                let plus = token == Token::PlusMinus;
+                let op = if plus { Op::PlusMinus } else { Op::MinusPlus };
                 let zero = self.tree.push_number(Rational::ZERO, false);
                 self.operands.push(zero);
                 self.stack.push(Item::Binary(op, prec::SIGN));
@@ -291,6 +267,34 @@ impl Parser<'_, '_> {
             }
             Token::Relation(relation) => self.begin_relation(relation),
             other => self.begin_nothing(&other),
+        }
+    }
+
+    /// A number, a name, a word or a constant.
+    fn begin_atom(&mut self, token: Token<'_>) -> Result<(), ParseError> {
+        match token {
+            Token::Number(value, decimal) => {
+                self.whole = value.is_integer()
+                    && !decimal
+                    && !matches!(self.stack.last(), Some(Item::Command { .. }));
+                self.note_missing_braces();
+                let id = self.push_number(value, decimal);
+                self.operands.push(id);
+                self.complete()
+            }
+            Token::Name(name) => {
+                self.applies = matches!(name, "f" | "g" | "h" | "F" | "G" | "H" | "P" | "Q" | "W");
+                self.note_missing_braces();
+                let id = self.tree.push_name(name, self.fuel)?;
+                self.operands.push(id);
+                self.complete()
+            }
+            Token::Word(word) => {
+                let word = self.tree.intern(word, self.fuel)?;
+                self.push_operand(Op::Word(word))
+            }
+            Token::Constant(constant) => self.push_operand(Op::Constant(constant)),
+            _ => Err(ParseError::Malformed),
         }
     }
 

@@ -141,21 +141,20 @@ fn node(tree: &Tree, id: Id, out: &mut String, steps: &mut Vec<Step>) {
             list(tree, kids, steps);
             steps.push(Step::Text(close_text(close)));
         }
-        Op::Matrix(columns) => {
-            steps.push(Step::Text("\\begin{pmatrix}"));
-            for (at, kid) in kids.iter().enumerate() {
-                if at > 0 {
-                    steps.push(Step::Text(if at % columns.max(1) == 0 {
-                        " \\\\ "
-                    } else {
-                        " & "
-                    }));
-                }
-                steps.push(Step::Node(*kid, SETS));
-            }
-            steps.push(Step::Text("\\end{pmatrix}"));
-        }
+        Op::Matrix(columns) => matrix(columns, kids, steps),
     }
+}
+
+fn matrix(columns: usize, kids: &[Id], steps: &mut Vec<Step>) {
+    steps.push(Step::Text("\\begin{pmatrix}"));
+    for (at, kid) in kids.iter().enumerate() {
+        let ends_row = at % columns.max(1) == 0;
+        if at > 0 {
+            steps.push(Step::Text(if ends_row { " \\\\ " } else { " & " }));
+        }
+        steps.push(Step::Node(*kid, SETS));
+    }
+    steps.push(Step::Text("\\end{pmatrix}"));
 }
 
 /// Arguments in braces.

@@ -110,13 +110,7 @@ impl Algebra {
                 self.power(&base, &exponent)
             }
             Op::Factorial => self.factorial(&take(0)?),
-            Op::Percent => {
-                let value = take(0)?;
-                match setting.percent {
-                    Percent::Bare => Ok(value),
-                    Percent::Hundredth => self.div(value, Fraction::number(Rational::integer(100))),
-                }
-            }
+            Op::Percent => self.percent(take(0)?, setting.percent),
             Op::Degree => {
                 let value = take(0)?;
                 self.mul(&value, &Fraction::atom(DEGREE))
@@ -126,20 +120,28 @@ impl Algebra {
                 let arguments = self.spread(function, arguments);
                 self.function(function, &arguments)
             }
-            Op::Subscript => {
-                let (base, index) = (take(0)?, take(1)?);
-                let ten = index.as_rational().and_then(|index| index.to_i64()) == Some(10);
-                if ten && base.as_rational().is_some() {
-                    Ok(base)
-                } else {
-                    self.opaque("index", vec![base, index])
-                }
-            }
+            Op::Subscript => self.indexed(take(0)?, take(1)?),
             _ => {
                 let arguments = (0..kids.len()).map(&mut take).collect::<Result<Vec<_>, _>>()?;
                 self.other(op, arguments)
             }
         }
+    }
+
+    fn percent(&mut self, value: Fraction, percent: Percent) -> Made {
+        match percent {
+            Percent::Bare => Ok(value),
+            Percent::Hundredth => self.div(value, Fraction::number(Rational::integer(100))),
+        }
+    }
+
+    /// An indexed name, or a number in another base than ten: both stay what they are.
+    fn indexed(&mut self, base: Fraction, index: Fraction) -> Made {
+        let ten = index.as_rational().and_then(|index| index.to_i64()) == Some(10);
+        if ten && base.as_rational().is_some() {
+            return Ok(base);
+        }
+        self.opaque("index", vec![base, index])
     }
 
     /// Elements of a list as arguments of functions that take several.
