@@ -487,3 +487,15 @@ fn plain_numbers_have_one_form() {
     assert_eq!(plain_number("1.2.3"), None);
     assert_eq!(plain_number("..."), None);
 }
+
+/// Found by the fuzz target `math`: the reference was read, the same text as an answer was not.
+#[test]
+fn marks_around_nothing_leave_a_text_readable() {
+    let config = MathConfig::default();
+    for text in ["x$$", "x+y$$"] {
+        assert!(parse(text).is_ok(), "{text}");
+        assert!(compare(text, text, &config).is_correct(), "{text}");
+    }
+    assert!(compare("x", "x$$", &config).is_correct());
+    assert!(!compare("y", "x$$", &config).is_correct());
+}
