@@ -161,6 +161,10 @@ impl Reader {
         self.fuel = left;
         let mut verdict = match outcome {
             Ok(true) => right(step),
+            // `x < x` has no difference to compare; it is still what was asked for.
+            Ok(false) if alike && matches!(self.tree.op(reference), Op::Relation(_)) => {
+                right("equal expressions")
+            }
             Ok(false) if same_words(gold, answer) => right("equal words"),
             Ok(false) => wrong(step),
             Err(Stop::Limit) if alike => right("equal expressions"),
