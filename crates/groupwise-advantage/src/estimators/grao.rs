@@ -1,8 +1,7 @@
 //! GRAO: exploration and imitation of a reference answer, as one weight per trajectory.
 
 use groupwise_core::{
-    AdvantageEstimator, Advantages, Centre, DataError, Needs, ParamError, Part, RewardBatch, Scope, Spans,
-    Spread,
+    AdvantageEstimator, Advantages, DataError, Needs, ParamError, Part, RewardBatch, Scope, Spans, Spread,
 };
 use serde::{Deserialize, Serialize};
 
@@ -74,7 +73,6 @@ impl Default for GraoConfig {
 impl GraoConfig {
     fn relative(&self) -> GroupRelativeConfig {
         GroupRelativeConfig {
-            centre: Centre::Mean,
             spread: Spread::Population,
             eps: self.eps,
             ..GroupRelativeConfig::default()
@@ -283,6 +281,27 @@ mod tests {
             (estimator.needs(), estimator.scope()),
             (Needs::OFF_POLICY, Scope::Batch)
         );
+    }
+
+    #[test]
+    fn a_group_without_a_scorable_member_is_no_group_of_the_mean() {
+        let estimate = |lengths: &[usize], rewards: &[Option<f64>], off: &[bool]| {
+            let groups = Offsets::from_lengths(lengths.iter().copied());
+            let mut batch = RewardBatch::new(groups.spans(), rewards);
+            batch.off_policy = Some(off);
+            match grao(0.5, 0.6).estimate(&batch).unwrap() {
+                Advantages::Trajectory(a) => a,
+                Advantages::Token(_) => panic!("one per trajectory"),
+            }
+        };
+        let (rewards, off) = ([1.0, 0.0, 1.0].map(Some), [false, false, true]);
+        let alone = estimate(&[3], &rewards, &off);
+        let beside = estimate(
+            &[3, 2],
+            &[&rewards[..], &[None; 2]].concat(),
+            &[&off[..], &[false, true]].concat(),
+        );
+        assert_eq!(beside, [alone, vec![0.0; 2]].concat());
     }
 
     #[test]
