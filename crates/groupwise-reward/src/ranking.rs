@@ -147,7 +147,7 @@ fn nearest_hits<T, U, D: Ord>(
 /// use groupwise_reward::ranking::{Title, title_hits};
 /// let titles = |list: &[(&str, i32)]| list.iter().map(|(name, year)| Title::new(*name, *year)).collect::<Vec<_>>();
 /// let (list, relevant) = (titles(&[("Up", 2009), ("heat ", 1994)]), titles(&[("Heat", 1995)]));
-/// assert_eq!(title_hits(&list, &relevant, &[], None, 3), [false, true, false]);
+/// assert_eq!(title_hits::<&str>(&list, &relevant, &[], None, 3), [false, true, false]);
 /// assert_eq!(title_hits(&list, &relevant, &["heat "], None, 1), [false]);
 /// ```
 pub fn title_hits<S: AsRef<str>>(
