@@ -1,32 +1,16 @@
 //! The rows of the shared folder, where it is there: every core row, the speed pairs, the MATH references.
 //!
-//! The folder is named by `GROUPWISE_DATA` or lies beside the workspace as `../shared`; its rows are no part of the
-//! project, so that without it these tests have nothing to do.
+//! The rows are no part of the project: without them these tests have nothing to do.
 
-use std::path::PathBuf;
+mod common;
 
 use groupwise_reward::verifiers::gsm8k::{self, Gsm8kMethod};
 use groupwise_reward::verifiers::math::{self, BoxPriority, MathConfig, RelationForSet, Variables};
 use serde_json::Value;
 
-fn folder() -> Option<PathBuf> {
-    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let folder = std::env::var_os("GROUPWISE_DATA").map_or_else(beside, PathBuf::from);
-    folder.is_dir().then_some(folder)
-}
-
-/// Rows of a file; none if the folder is not there.
+/// Rows of a file; none if it is not at hand.
 fn rows(path: &str) -> Vec<Value> {
-    let Some(file) = folder()
-        .map(|folder| folder.join(path))
-        .filter(|file| file.is_file())
-    else {
-        return Vec::new();
-    };
-    let text = std::fs::read_to_string(file).expect("a row as described");
-    text.lines()
-        .map(|line| serde_json::from_str(line).expect("a row as described"))
-        .collect()
+    common::rows(path).unwrap_or_default()
 }
 
 /// The response of a row, written out if the row says how to build it.

@@ -1,7 +1,7 @@
 //! Programs in the sandbox: what passes, what does not, and what they cannot reach.
 #![cfg(all(feature = "sandbox", unix))]
 
-use std::path::{Path, PathBuf};
+mod common;
 
 use groupwise_reward::sandbox::{Isolation, ProgramReport, Sandbox, SandboxConfig, StdinTest, TestStatus};
 use serde_json::Value;
@@ -339,28 +339,10 @@ fn a_process_group_serves_where_namespaces_are_not_wanted() {
     assert_eq!(output(&sandbox, "1 / 0", "").overall(), TestStatus::Fail);
 }
 
-/// Rows of a file of verifier examples: below or beside `GROUPWISE_DATA`, or in `shared` beside the workspace.
-fn rows(file: &str) -> Option<Vec<Value>> {
-    let given = std::env::var_os("GROUPWISE_DATA").map(PathBuf::from);
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let roots = given
-        .iter()
-        .flat_map(|g| [g.clone(), g.join("..")])
-        .chain([beside]);
-    let text = roots
-        .map(|root| root.join("verifiers").join(file))
-        .find_map(|path| std::fs::read_to_string(path).ok())?;
-    let rows = text.lines().filter(|line| !line.trim().is_empty());
-    Some(
-        rows.map(|line| serde_json::from_str(line).expect("a JSON row"))
-            .collect(),
-    )
-}
-
 #[test]
 fn every_row_agrees() {
-    let Some(rows) = rows("code_tests_examples.jsonl") else {
-        return println!("skipped: no verifier examples at GROUPWISE_DATA or beside the workspace");
+    let Some(rows) = common::rows("verifiers/code_tests_examples.jsonl") else {
+        return;
     };
     let sandbox = sandbox(|config| config.time_s = 4.0);
     let mut wrong = Vec::new();

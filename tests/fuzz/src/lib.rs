@@ -157,6 +157,26 @@ pub fn run(name: &str, target: impl Fn(&[u8])) {
     ));
 }
 
+/// The tests of a target: `keyed` by [`run`], and `explored` by bolero where it is asked for.
+#[macro_export]
+macro_rules! tests {
+    ($name:literal, $target:path) => {
+        #[test]
+        fn keyed() {
+            $crate::run($name, $target);
+        }
+
+        #[test]
+        fn explored() {
+            if $crate::bolero_is_asked_for() {
+                bolero::check!()
+                    .with_max_len($crate::MAX_BYTES)
+                    .for_each(|bytes: &[u8]| $target(bytes));
+            }
+        }
+    };
+}
+
 /// Time that this thread has computed for, whatever else the machine does.
 fn processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);

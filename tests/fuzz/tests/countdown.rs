@@ -72,16 +72,4 @@ fn target(bytes: &[u8]) {
     }
 }
 
-#[test]
-fn keyed() {
-    groupwise_fuzz::run("countdown", target);
-}
-
-#[test]
-fn explored() {
-    if groupwise_fuzz::bolero_is_asked_for() {
-        bolero::check!()
-            .with_max_len(groupwise_fuzz::MAX_BYTES)
-            .for_each(|bytes: &[u8]| target(bytes));
-    }
-}
+groupwise_fuzz::tests!("countdown", target);

@@ -113,16 +113,4 @@ fn target(bytes: &[u8]) {
     assert!(qa::is_exact_match(&response, &[&response]));
 }
 
-#[test]
-fn keyed() {
-    groupwise_fuzz::run("extraction", target);
-}
-
-#[test]
-fn explored() {
-    if groupwise_fuzz::bolero_is_asked_for() {
-        bolero::check!()
-            .with_max_len(groupwise_fuzz::MAX_BYTES)
-            .for_each(|bytes: &[u8]| target(bytes));
-    }
-}
+groupwise_fuzz::tests!("extraction", target);
