@@ -28,7 +28,7 @@ pub(crate) struct Assembled {
     entropy: Vec<f64>,
     trajectories: Option<Vec<Trajectory>>,
     off_policy: Vec<bool>,
-    /// Trajectories whose log-probabilities are to be computed anew.
+    /// Trajectories whose log-probabilities are to be computed anew, ascending.
     rescored: Vec<usize>,
     /// Trajectories whose ratio starts from the policy that once sampled them.
     stored: Vec<usize>,
@@ -137,9 +137,11 @@ impl Assembled {
         })
     }
 
-    /// True if log-probabilities of some trajectories must come from the learner.
-    pub(crate) fn needs_scores(&self) -> bool {
-        !self.rescored.is_empty() || self.has_stored()
+    /// Groups with a trajectory whose log-probabilities must come from the learner, ascending.
+    pub(crate) fn unscored_groups(&self) -> Vec<usize> {
+        let groups = &self.batch.groups;
+        let holds = |g: &usize| groups.range(*g).any(|i| self.rescored.binary_search(&i).is_ok());
+        (0..groups.len()).filter(holds).collect()
     }
 
     /// True if the ratio of some trajectory is not 1 even in the first update.
@@ -151,22 +153,28 @@ impl Assembled {
     pub(crate) fn set_old(&mut self, scores: TokenScores) {
         let mut old = scores.logp;
         for i in &self.stored {
-            let tokens = self.batch.tokens.range_of(*i..*i + 1);
+            let tokens = self.batch.tokens.range(*i);
             old[tokens.clone()].copy_from_slice(&self.batch.logp_sampler[tokens]);
         }
         self.batch.logp_old = Some(old);
     }
 
-    /// Writes these scores of the batch over those of the trajectories that are to be scored anew.
-    pub(crate) fn rescore(&mut self, scores: &TokenScores) {
+    /// Writes scores of these groups over those of their trajectories that are to be scored anew.
+    pub(crate) fn rescore(&mut self, groups: &[usize], scores: &TokenScores) {
         let batch = &mut self.batch;
-        for i in &self.rescored {
-            for t in batch.tokens.range_of(*i..*i + 1).filter(|t| batch.mask[*t]) {
-                batch.logp_sampler[t] = scores.logp[t];
-                if let Some(entropy) = scores.entropy.get(t) {
-                    self.entropy[t] = *entropy;
+        let mut first = 0;
+        for i in groups.iter().flat_map(|g| batch.groups.range(*g)) {
+            let tokens = batch.tokens.range(i);
+            let n_tokens = tokens.len();
+            if self.rescored.binary_search(&i).is_ok() {
+                for (t, from) in tokens.zip(first..).filter(|(t, _)| batch.mask[*t]) {
+                    batch.logp_sampler[t] = scores.logp[from];
+                    if let Some(entropy) = scores.entropy.get(from) {
+                        self.entropy[t] = *entropy;
+                    }
                 }
             }
+            first += n_tokens;
         }
     }
 

@@ -8,7 +8,7 @@ use groupwise_core::{DataError, Key, Learner, Needs, Objective, Stream, Task, To
 use groupwise_recipe::Plan;
 
 use crate::assemble::{Assembled, assemble};
-use crate::error::{PipelineError, at};
+use crate::error::{PipelineError, StepError, at};
 use crate::generate::Group;
 use crate::metrics::{Metrics, mean};
 
@@ -51,15 +51,8 @@ pub(crate) fn update(
     if assembled.batch.n_tokens() == 0 {
         return Ok(());
     }
-    if needs_old(plan) || assembled.needs_scores() {
-        let scores = learner
-            .score(&assembled.batch)
-            .map_err(at(step, "old log-probabilities"))?;
-        assembled.rescore(&scores);
-        if needs_old(plan) || assembled.has_stored() {
-            assembled.set_old(scores);
-        }
-    }
+    let whole = needs_old(plan) || assembled.has_stored();
+    score_anew(&mut assembled, whole, learner).map_err(at(step, "old log-probabilities"))?;
     if needs_reference(plan) {
         let reference = learner.score_reference(&assembled.batch);
         assembled.batch.logp_ref = Some(reference.map_err(at(step, "reference log-probabilities"))?);
@@ -76,6 +69,24 @@ pub(crate) fn update(
     metrics.set("learning_rate", place.rate);
     let totals = iterate(plan, place, &assembled.batch, learner)?;
     totals.record(metrics);
+    Ok(())
+}
+
+/// Log-probabilities at the weights the update starts from: of the `whole` batch, or of the groups that hold something
+/// whose own are not known.
+fn score_anew(assembled: &mut Assembled, whole: bool, learner: &mut dyn Learner) -> Result<(), StepError> {
+    if whole {
+        let scores = learner.score(&assembled.batch)?;
+        let all: Vec<usize> = (0..assembled.batch.groups.len()).collect();
+        assembled.rescore(&all, &scores);
+        assembled.set_old(scores);
+        return Ok(());
+    }
+    let unscored = assembled.unscored_groups();
+    if !unscored.is_empty() {
+        let part = assembled.batch.select_groups(&unscored)?;
+        assembled.rescore(&unscored, &learner.score(&part)?);
+    }
     Ok(())
 }
 
@@ -168,7 +179,7 @@ fn optimize(
     rate: f64,
     learner: &mut dyn Learner,
     totals: &mut Totals,
-) -> Result<(), crate::error::StepError> {
+) -> Result<(), StepError> {
     let denominators = objective.denominators(batch)?;
     let first = totals.steps == 0.0;
     let mut loss = |part: Range<usize>, scores: &TokenScores| -> Result<TokenGrads, DataError> {

@@ -282,7 +282,10 @@ impl<T: Clone> ReplayBuffer<T> {
         // Taken before any replacement: only what is fresh is stored.
         let fresh: Vec<(String, Episode<T>)> = groups
             .iter()
-            .flat_map(|g| g.episodes.iter().map(|e| (g.task.clone(), e.clone())))
+            .flat_map(|g| {
+                let kept = g.episodes.iter().filter(|e| self.keeps(e.outcome));
+                kept.map(|e| (g.task.clone(), e.clone()))
+            })
             .collect();
         let replayed = groups
             .iter_mut()
@@ -341,10 +344,15 @@ impl<T: Clone> ReplayBuffer<T> {
         Some((&chosen.episode, replayed))
     }
 
+    /// True if an episode with this outcome is kept.
+    pub fn keeps(&self, outcome: f64) -> bool {
+        outcome > self.config.insert_above
+    }
+
     /// Keeps a fresh episode if its outcome is above `insert_above`; the oldest gives way to it where the buffer of the
     /// task is full.
     pub fn store(&mut self, step: u64, task: &str, episode: Episode<T>) {
-        if episode.outcome > self.config.insert_above {
+        if self.keeps(episode.outcome) {
             let uses = 0;
             self.push(task.to_owned(), Stored { episode, step, uses });
         }

@@ -166,7 +166,9 @@ impl GroupRepair for ArpoReplay {
         for group in groups {
             check(group)?;
             for (member, score) in group.members.iter().zip(&group.outcome.rewards) {
-                let Some(outcome) = *score else { continue };
+                let Some(outcome) = score.filter(|o| self.buffer.keeps(*o)) else {
+                    continue;
+                };
                 let episode = Episode {
                     content: member.clone(),
                     outcome,

@@ -131,13 +131,13 @@ impl LengthStaged {
                 Some(value) => value.as_u64().filter(|n| *n >= 1),
             },
         };
-        let of = match &self.length {
-            LengthOf::Difficulty => "difficulty".to_owned(),
-            LengthOf::Column(name) => format!("column `{name}`"),
+        let no_length = || match &self.length {
+            LengthOf::Difficulty => refused("difficulty is no length of 1 or more".to_owned()),
+            LengthOf::Column(name) => refused(format!("column `{name}` is no length of 1 or more")),
         };
         let understanding = task.columns.get("kind").and_then(|k| k.as_str()) == Some("understanding");
         Ok(TaskLength {
-            steps: steps.ok_or_else(|| refused(format!("{of} is no length of 1 or more")))?,
+            steps: steps.ok_or_else(no_length)?,
             kind: if understanding {
                 TaskKind::Understanding
             } else {
