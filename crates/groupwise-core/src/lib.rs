@@ -18,12 +18,14 @@
 //! | [`memory`] | per-prompt history of results |
 //! | [`event`] | the closed set of events a run consists of |
 //! | [`schedule`] | values that change with training progress |
+//! | [`dense`] | small vectors and matrices |
 //! | [`seams`] | the traits |
 //! | [`part`] | named parts and the closed list of each seam |
 
 pub mod answers;
 pub mod architecture;
 pub mod batch;
+pub mod dense;
 pub mod error;
 pub mod event;
 pub mod key;

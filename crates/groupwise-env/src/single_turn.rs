@@ -1,24 +1,43 @@
-//! The environment of every world that asks one question and leaves the judging to a verifier.
+//! The environment of every world that asks one question.
+
+use std::fmt;
 
 use groupwise_core::StopReason;
 use groupwise_core::seams::{EnvError, Environment, Observation, StepOutcome};
 
-/// One question, answered once; reward 0, because a verifier scores the answer.
-#[derive(Debug)]
+/// What an answer earns, and whether it is valid.
+type Answered = Box<dyn Fn(&str) -> (f64, bool) + Send>;
+
+/// One question, answered once.
 pub(crate) struct SingleTurn {
     prompt: String,
-    well_formed: fn(&str) -> bool,
+    answered: Answered,
     over: bool,
 }
 
 impl SingleTurn {
-    /// An episode that shows `prompt`; an answer is valid if `well_formed` holds for it.
+    /// An episode that shows `prompt`; an answer is valid if `well_formed` holds for it.  Reward 0, because a verifier
+    /// scores the answer.
     pub(crate) fn new(prompt: String, well_formed: fn(&str) -> bool) -> Self {
+        Self::rewarding(prompt, move |answer| (0.0, well_formed(answer)))
+    }
+
+    /// An episode that shows `prompt` and rewards the answer itself.
+    pub(crate) fn rewarding(prompt: String, answered: impl Fn(&str) -> (f64, bool) + Send + 'static) -> Self {
         Self {
             prompt,
-            well_formed,
+            answered: Box::new(answered),
             over: false,
         }
+    }
+}
+
+impl fmt::Debug for SingleTurn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SingleTurn")
+            .field("prompt", &self.prompt)
+            .field("over", &self.over)
+            .finish_non_exhaustive()
     }
 }
 
@@ -35,10 +54,11 @@ impl Environment for SingleTurn {
             return Err(EnvError("the episode is over".into()));
         }
         self.over = true;
+        let (reward, valid) = (self.answered)(action);
         Ok(StepOutcome {
-            reward: 0.0,
+            reward,
             stop: Some(StopReason::Terminal),
-            valid: (self.well_formed)(action),
+            valid,
         })
     }
 }

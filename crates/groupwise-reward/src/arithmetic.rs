@@ -6,6 +6,8 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use num_integer::gcd;
+
 /// Longest expression that is read, bytes.
 pub const MAX_BYTES: usize = 1 << 16;
 
@@ -156,13 +158,6 @@ impl fmt::Display for Fraction {
             denominator => write!(f, "{}/{denominator}", self.numerator),
         }
     }
-}
-
-fn gcd(mut a: u128, mut b: u128) -> u128 {
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    a.max(1)
 }
 
 /// An expression of whole numbers.

@@ -1,6 +1,7 @@
 //! Which edges of a residual network carry what differs between two inputs: edge attribution with integrated gradients.
 
 use groupwise_core::ParamError;
+use groupwise_core::dense::{add_scaled, combine, dot};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{StatsError, check_length, check_values};
@@ -141,7 +142,7 @@ impl ResidualNetwork {
                 .map(|(c, x)| c + share * (x - c))
                 .collect();
             for (sum, gradient) in mean.iter_mut().zip(self.gradients(&between, &target, metric)) {
-                add(sum, &gradient, 1.0 / steps as f64);
+                add_scaled(sum, &gradient, 1.0 / steps as f64);
             }
         }
         let difference =
@@ -196,7 +197,7 @@ impl ResidualNetwork {
         let mut outputs = Vec::with_capacity(self.nodes.len());
         for weights in &self.nodes {
             let z: Vec<f64> = weights.iter().map(|row| dot(row, &stream).tanh()).collect();
-            add(&mut stream, &z, 1.0);
+            add_scaled(&mut stream, &z, 1.0);
             outputs.push(z);
         }
         outputs
@@ -204,7 +205,7 @@ impl ResidualNetwork {
 
     fn outputs(&self, x: &[f64], nodes: &[Vec<f64>]) -> Vec<f64> {
         let mut stream = x.to_vec();
-        nodes.iter().for_each(|z| add(&mut stream, z, 1.0));
+        nodes.iter().for_each(|z| add_scaled(&mut stream, z, 1.0));
         self.readout.iter().map(|row| dot(row, &stream)).collect()
     }
 
@@ -218,36 +219,17 @@ impl ResidualNetwork {
                 .map(|i| [1.0, -1.0].get(i).copied().unwrap_or(0.0))
                 .collect(),
         };
-        let mut gradients = vec![transposed(&self.readout, &at_output)];
+        let mut gradients = vec![combine(&at_output, &self.readout)];
         let mut later = gradients[0].clone();
         for (weights, z) in self.nodes.iter().zip(&nodes).rev() {
             let inner: Vec<f64> = later.iter().zip(z).map(|(g, z)| g * (1.0 - z * z)).collect();
-            let gradient = transposed(weights, &inner);
-            add(&mut later, &gradient, 1.0);
+            let gradient = combine(&inner, weights);
+            add_scaled(&mut later, &gradient, 1.0);
             gradients.push(gradient);
         }
         gradients.reverse();
         gradients
     }
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| x * y).sum()
-}
-
-fn add(to: &mut [f64], what: &[f64], scale: f64) {
-    for (t, w) in to.iter_mut().zip(what) {
-        *t += scale * w;
-    }
-}
-
-/// `W^T v`.
-fn transposed(weights: &[Vec<f64>], v: &[f64]) -> Vec<f64> {
-    let mut out = vec![0.0; weights.first().map_or(0, Vec::len)];
-    for (row, x) in weights.iter().zip(v) {
-        add(&mut out, row, *x);
-    }
-    out
 }
 
 fn softmax(logits: &[f64]) -> Vec<f64> {
@@ -291,13 +273,13 @@ mod tests {
         for (at, weights) in network.nodes.iter().enumerate() {
             let mut own = stream.clone();
             if at == v {
-                add(&mut own, shift, 1.0);
+                add_scaled(&mut own, shift, 1.0);
             }
             let z: Vec<f64> = weights.iter().map(|row| dot(row, &own).tanh()).collect();
-            add(&mut stream, &z, 1.0);
+            add_scaled(&mut stream, &z, 1.0);
         }
         if v == network.nodes.len() {
-            add(&mut stream, shift, 1.0);
+            add_scaled(&mut stream, shift, 1.0);
         }
         let y: Vec<f64> = network.readout.iter().map(|row| dot(row, &stream)).collect();
         match metric {

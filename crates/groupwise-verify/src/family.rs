@@ -5,9 +5,8 @@ use std::borrow::Cow;
 use groupwise_core::{Part, Score, Task, Trajectory, Verifier};
 use groupwise_reward::sandbox::Sandbox;
 use groupwise_reward::shapers::{ShapeRule, TextShapeConfig};
-use groupwise_reward::verifiers::gsm8k;
 use groupwise_reward::verifiers::ifeval::{IfevalConfig, Thinking, check_instructions};
-use groupwise_reward::verifiers::math::{self, MathConfig};
+use groupwise_reward::verifiers::math::MathConfig;
 use groupwise_reward::verifiers::{
     CodeTests, CodeTestsConfig, CountdownConfig, EntityMatchConfig, Gsm8kConfig, MultipleChoiceConfig,
     OverlapConfig, QaMatchConfig, RankedListConfig, ToolUseConfig, code_tests,
@@ -63,8 +62,8 @@ impl Family {
     pub fn new(name: &str, settings: &Map<String, Value>) -> Result<Self, VerifyError> {
         let name = canonical(name);
         let built: Box<dyn Judge> = match name.as_str() {
-            "math" => Box::new(Mathematics(checked(&name, settings)?)),
-            "gsm8k" => Box::new(Marker(checked(&name, settings)?)),
+            "math" => judge::<MathConfig>(&name, settings)?,
+            "gsm8k" => judge::<Gsm8kConfig>(&name, settings)?,
             "qa-match" => judge::<QaMatchConfig>(&name, settings)?,
             "countdown" => judge::<CountdownConfig>(&name, settings)?,
             "multiple-choice" => judge::<MultipleChoiceConfig>(&name, settings)?,
@@ -163,37 +162,6 @@ where
     C: Judge + DeserializeOwned + Part<dyn Verifier> + 'static,
 {
     Ok(Box::new(checked::<C>(name, settings)?))
-}
-
-/// Mathematical answers; see [`MathConfig`].
-#[derive(Debug)]
-struct Mathematics(MathConfig);
-
-impl Judge for Mathematics {
-    fn name(&self) -> &'static str {
-        "math"
-    }
-
-    fn judge(&self, task: &Task, response: &str) -> Verdict {
-        match task.reference.trim() {
-            "" => Verdict::unscorable(format!("task `{}` has no reference", task.id)),
-            _ => math::verify(&task.reference, response, &self.0),
-        }
-    }
-}
-
-/// Numbers behind a marker; see [`Gsm8kConfig`].
-#[derive(Debug)]
-struct Marker(Gsm8kConfig);
-
-impl Judge for Marker {
-    fn name(&self) -> &'static str {
-        "gsm8k"
-    }
-
-    fn judge(&self, task: &Task, response: &str) -> Verdict {
-        gsm8k::verify(&task.reference, response, self.0.method)
-    }
 }
 
 /// Shape of the whole response.

@@ -1,6 +1,7 @@
 //! One head of attention over a packed group, with gradients: what a fast implementation is checked against.
 
 use super::SharedPrefix;
+use crate::dense::{add_scaled, combine, dot};
 use crate::error::DataError;
 
 type Matrix = Vec<Vec<f64>>;
@@ -71,7 +72,7 @@ pub fn packed_attention(
 ) -> Result<PackedAttention, DataError> {
     check(packed, x, weights, readout)?;
     let scale = 1.0 / (readout.len() as f64).sqrt();
-    let project = |w: &Matrix| -> Matrix { x.iter().map(|row| times(row, w)).collect() };
+    let project = |w: &Matrix| -> Matrix { x.iter().map(|row| combine(row, w)).collect() };
     let (q, k, v) = (
         project(&weights.query),
         project(&weights.key),
@@ -83,7 +84,7 @@ pub fn packed_attention(
         .collect();
     let mix = |shares: &Vec<(usize, f64)>| {
         let mut out = vec![0.0; readout.len()];
-        shares.iter().for_each(|(j, a)| add(&mut out, &v[*j], *a));
+        shares.iter().for_each(|(j, a)| add_scaled(&mut out, &v[*j], *a));
         out
     };
     let outputs: Matrix = attention.iter().map(mix).collect();
@@ -94,11 +95,11 @@ pub fn packed_attention(
         let d_out: Vec<f64> = readout.iter().map(|r| r * slopes[i]).collect();
         let centre = dot(&d_out, &outputs[i]);
         for (j, a) in shares {
-            add(&mut d_v[*j], &d_out, *a);
+            add_scaled(&mut d_v[*j], &d_out, *a);
             // Softmax: d score = a (d a - sum of a d a), and that sum is d out . out.
             let d_score = a * (dot(&d_out, &v[*j]) - centre) * scale;
-            add(&mut d_q[i], &k[*j], d_score);
-            add(&mut d_k[*j], &q[i], d_score);
+            add_scaled(&mut d_q[i], &k[*j], d_score);
+            add_scaled(&mut d_k[*j], &q[i], d_score);
         }
     }
     let gradients = AttentionGradients {
@@ -163,31 +164,12 @@ fn softmax(scores: Vec<(usize, f64)>) -> Vec<(usize, f64)> {
     shares.into_iter().map(|(j, a)| (j, a / total)).collect()
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| x * y).sum()
-}
-
-fn add(to: &mut [f64], what: &[f64], scale: f64) {
-    for (t, w) in to.iter_mut().zip(what) {
-        *t += scale * w;
-    }
-}
-
-/// `x W` for one row.
-fn times(row: &[f64], weights: &Matrix) -> Vec<f64> {
-    let mut out = vec![0.0; weights.first().map_or(0, Vec::len)];
-    for (value, line) in row.iter().zip(weights) {
-        add(&mut out, line, *value);
-    }
-    out
-}
-
 /// `X^T D`.
 fn outer(x: &[Vec<f64>], d: &Matrix) -> Matrix {
     let mut out = vec![vec![0.0; d.first().map_or(0, Vec::len)]; x.first().map_or(0, Vec::len)];
     for (row, slope) in x.iter().zip(d) {
         for (line, value) in out.iter_mut().zip(row) {
-            add(line, slope, *value);
+            add_scaled(line, slope, *value);
         }
     }
     out

@@ -63,7 +63,7 @@ proptest! {
             let share = 1.0 / answers.len() as f64;
             loss += share * copy.loss;
             for (sum, part) in sums.iter_mut().zip([&copy.gradients.query, &copy.gradients.key, &copy.gradients.value]) {
-                sum.iter_mut().zip(part).for_each(|(line, row)| add(line, row, share));
+                sum.iter_mut().zip(part).for_each(|(line, row)| add_scaled(line, row, share));
             }
         }
         prop_assert!((loss - found.loss).abs() < 1e-12);

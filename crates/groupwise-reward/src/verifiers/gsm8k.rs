@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{math, refuse_unjudgeable};
 use crate::Verdict;
-use crate::response::{UNCLOSED_THINKING, after_thinking};
+use crate::response::{Judge, UNCLOSED_THINKING, after_thinking};
 
 /// Only this many of the last characters are searched, as the published scorer does.
 const WINDOW: usize = 300;
@@ -131,6 +131,16 @@ pub fn verify(gold: &str, response: &str, method: Gsm8kMethod) -> Verdict {
         .normal_forms(answer, reference)
 }
 
+impl Judge for Gsm8kConfig {
+    fn name(&self) -> &'static str {
+        "gsm8k"
+    }
+
+    fn judge(&self, task: &Task, response: &str) -> Verdict {
+        verify(&task.reference, response, self.method)
+    }
+}
+
 impl Part<dyn Verifier> for Gsm8kConfig {
     const SOURCE: &'static str =
         "GSM8K's answer marker (arXiv 2110.14168); extraction as verl's scorer, numbers compared as numbers";
@@ -153,14 +163,14 @@ struct Gsm8k(Gsm8kConfig);
 
 impl Verifier for Gsm8k {
     fn name(&self) -> &str {
-        "gsm8k"
+        self.0.name()
     }
 
     fn score(&self, task: &Task, trajectory: &Trajectory) -> Score {
         if let Some(score) = refuse_unjudgeable(task, trajectory) {
             return score;
         }
-        Score::from(&verify(&task.reference, trajectory.answer(), self.0.method))
+        Score::from(&self.0.judge(task, trajectory.answer()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! A known Markov decision process.
 
+use groupwise_core::dense::dot;
 use groupwise_core::{DataError, ParamError};
 
 use super::{Gaps, Grouping};
@@ -252,10 +253,6 @@ fn check_gamma(gamma: f64) -> Result<(), ParamError> {
 /// Sum of absolute differences.
 fn l1(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum()
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 /// The fixed point of a backup that contracts by `gamma`, from 0.

@@ -21,11 +21,12 @@ mod tasks;
 
 use std::sync::Arc;
 
-use groupwise_core::seams::{EnvError, Environment, Observation, StepOutcome, Symbols, World};
-use groupwise_core::{DataError, Key, ParamError, Part, StopReason, Task};
+use groupwise_core::seams::{EnvError, Environment, Symbols, World};
+use groupwise_core::{DataError, Key, ParamError, Part, Task};
 use serde::{Deserialize, Serialize};
 
 use crate::WorldContext;
+use crate::single_turn::SingleTurn;
 
 /// What the policy chooses among.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,15 +181,19 @@ impl World for ActionClasses {
         let size = members.first().map_or(1, Vec::len);
         let member = rng.below(size as u64) as usize;
         let luck = rng.uniform();
-        Ok(Box::new(Episode {
-            prompt: task.prompt.clone(),
-            choices: Arc::clone(&self.choices),
-            wins: members
-                .iter()
-                .map(|m| luck < m.get(member).map_or(0.0, |a| rates[*a]))
-                .collect(),
-            over: false,
-        }))
+        let wins: Vec<bool> = members
+            .iter()
+            .map(|m| luck < m.get(member).map_or(0.0, |a| rates[*a]))
+            .collect();
+        let choices = Arc::clone(&self.choices);
+        Ok(Box::new(SingleTurn::rewarding(
+            task.prompt.clone(),
+            move |action| {
+                let choice = choices.iter().position(|word| word == action);
+                let won = choice.is_some_and(|c| wins[c]);
+                (f64::from(u8::from(won)), choice.is_some())
+            },
+        )))
     }
 
     /// None: a policy that has been told the best action has nothing left to learn.
@@ -208,39 +213,6 @@ impl World for ActionClasses {
 
     fn initial_logits(&self, _: Key) -> Option<Vec<Vec<f64>>> {
         Some(vec![vec![0.0; self.choices.len()]; self.config.n_contexts])
-    }
-}
-
-/// One pull.
-#[derive(Debug)]
-struct Episode {
-    prompt: String,
-    choices: Arc<[String]>,
-    /// Whether each choice would win.
-    wins: Vec<bool>,
-    over: bool,
-}
-
-impl Environment for Episode {
-    fn observe(&self) -> Observation {
-        Observation {
-            text: self.prompt.clone(),
-            anchor: Some(self.prompt.clone()),
-        }
-    }
-
-    fn step(&mut self, action: &str) -> Result<StepOutcome, EnvError> {
-        if self.over {
-            return Err(EnvError("the episode is over".into()));
-        }
-        self.over = true;
-        let choice = self.choices.iter().position(|word| word == action);
-        let wins = choice.is_some_and(|c| self.wins[c]);
-        Ok(StepOutcome {
-            reward: f64::from(u8::from(wins)),
-            stop: Some(StopReason::Terminal),
-            valid: choice.is_some(),
-        })
     }
 }
 

@@ -33,7 +33,7 @@ type Found = Result<bool, Stop>;
 impl Comparison<'_> {
     /// True if the answer meets the reference.
     pub(super) fn meets(&mut self, gold: &Form, answer: &Form) -> Found {
-        self.algebra.fuel.take(1)?;
+        self.algebra.fuel.spend(1)?;
         match (gold, answer) {
             (Form::Assign(n, v), Form::Assign(m, w)) => {
                 if self.same_name(*n, *m)? && self.meets(v, w)? {
@@ -400,7 +400,7 @@ impl Comparison<'_> {
             if let Form::Scalar(scalar) = item
                 && let Ok(value) = self.value(side, *scalar, Percent::Hundredth)
             {
-                self.algebra.fuel.take(values.len() as u64)?;
+                self.algebra.fuel.spend(values.len() as u64)?;
                 let mut seen = false;
                 for known in &values {
                     seen |= self.algebra.equal(known, &value)?;

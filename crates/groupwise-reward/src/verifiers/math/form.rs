@@ -66,7 +66,7 @@ fn build(tree: &Tree, at: Scalar, depth: u32, algebra: &mut Algebra) -> Result<F
     if depth > MAX_DEPTH {
         return Err(Stop::Limit);
     }
-    algebra.fuel.take(1)?;
+    algebra.fuel.spend(1)?;
     match tree.op(at.id) {
         Op::List(open, close) => list(tree, at, (open, close), depth, algebra),
         Op::Relation(_) => relation(tree, at, depth, algebra),
@@ -145,7 +145,7 @@ fn list(
         return Ok(fixed_list(tree, at, shape));
     }
     let kids = tree.kids(at.id);
-    algebra.fuel.take(kids.len() as u64)?;
+    algebra.fuel.spend(kids.len() as u64)?;
     if let [only] = kids
         && tree.op(*only) == Op::Relation(Relation::Given)
     {
@@ -217,7 +217,7 @@ fn chain(tree: &Tree, root: Id) -> (Vec<Id>, Vec<Relation>) {
 
 fn relation(tree: &Tree, at: Scalar, depth: u32, algebra: &mut Algebra) -> Result<Form, Stop> {
     let (mut terms, mut relations) = chain(tree, at.id);
-    algebra.fuel.take(terms.len() as u64)?;
+    algebra.fuel.spend(terms.len() as u64)?;
     if let Some(arrow) = relations.iter().rposition(|r| *r == Relation::Arrow) {
         terms.drain(..=arrow);
         relations.drain(..=arrow);

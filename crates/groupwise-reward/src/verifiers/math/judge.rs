@@ -8,7 +8,7 @@ use super::config::{MathConfig, Profile, Variables};
 use super::form::{Form, Scalar};
 use super::parser::{self, Finding, ParseError, Reading};
 use super::print::print;
-use super::rational::{Fuel, Stop};
+use super::rational::{Fuel, Stop, VERDICT_FUEL};
 use super::text::to_ascii;
 use super::tree::{Id, Op, Tree};
 use crate::Verdict;
@@ -139,7 +139,7 @@ impl Reader {
     pub(super) fn new() -> Self {
         Self {
             tree: Tree::default(),
-            fuel: Fuel::new(Fuel::VERDICT),
+            fuel: Fuel::new(VERDICT_FUEL),
         }
     }
 
@@ -230,7 +230,7 @@ impl Reader {
             for n in self.tree.subtree(root) {
                 if let Op::Name(name) = self.tree.op(n) {
                     let name = self.tree.name(name);
-                    algebra.fuel.take(1 + names.len() as u64)?;
+                    algebra.fuel.spend(1 + names.len() as u64)?;
                     if !names.iter().any(|known| known == name) {
                         names.push(name.to_owned());
                     }

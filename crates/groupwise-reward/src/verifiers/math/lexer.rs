@@ -107,7 +107,7 @@ impl<'t> Lexer<'t> {
                 _ => break self.foreign(),
             }
         };
-        fuel.take(5 + (self.at - start) as u64 / 16)?;
+        fuel.spend(5 + (self.at - start) as u64 / 16)?;
         Ok(token)
     }
 
@@ -312,7 +312,7 @@ impl<'t> Lexer<'t> {
             return Ok(&rest[..first.len_utf8()]);
         }
         let length = tokens::group_length(rest);
-        fuel.take(1 + length as u64 / 16)?;
+        fuel.spend(1 + length as u64 / 16)?;
         self.at += length;
         let closed = rest[..length].ends_with('}') && length > 1;
         Ok(&rest[1..length - usize::from(closed)])

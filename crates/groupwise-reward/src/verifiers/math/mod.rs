@@ -10,7 +10,7 @@
 //! | `judge` | the whole way from two texts to a verdict |
 //!
 //! No step recurses on the input: trees are arenas in which children stand before parents.  Work is counted
-//! (`rational::Fuel`), so that every verdict comes in bounded time and memory, the same on every machine.
+//! ([`Fuel`](crate::Fuel)), so that every verdict comes in bounded time and memory, the same on every machine.
 
 mod algebra;
 mod compare;
@@ -29,7 +29,7 @@ mod tokens;
 mod tree;
 mod units;
 
-use groupwise_core::{ParamError, Part, Score, Task, Trajectory, Verifier};
+use groupwise_core::{ParamError, Part, Task, Verifier};
 use serde::Serialize;
 
 pub use config::{BoxPriority, MathConfig, Profile, RelationForSet, Variables};
@@ -38,10 +38,10 @@ pub use parser::ParseError;
 pub use text::to_ascii;
 pub use tree::Tree;
 
-use super::refuse_unjudgeable;
 use crate::Verdict;
+use crate::response::{Judge, Judged};
 use judge::Reader;
-use rational::{Fuel, Rational};
+use rational::{Fuel, Rational, VERDICT_FUEL};
 
 /// Reads an expression in LaTeX or plain notation.
 ///
@@ -179,9 +179,22 @@ pub fn plain_number(text: &str) -> Option<String> {
     if !shaped || digits.matches('.').count() > 1 || !digits.bytes().any(|b| b.is_ascii_digit()) {
         return None;
     }
-    let value = Rational::parse_decimal(&digits, &mut Fuel::new(Fuel::VERDICT)).ok()?;
+    let value = Rational::parse_decimal(&digits, &mut Fuel::new(VERDICT_FUEL)).ok()?;
     let sign = if value.is_zero() { "" } else { sign };
     Some(format!("{sign}{}", print::rational(&value)))
+}
+
+impl Judge for MathConfig {
+    fn name(&self) -> &'static str {
+        "math"
+    }
+
+    fn judge(&self, task: &Task, response: &str) -> Verdict {
+        match task.reference.trim() {
+            "" => Verdict::unscorable(format!("task `{}` has no reference", task.id)),
+            _ => verify(&task.reference, response, self),
+        }
+    }
 }
 
 impl Part<dyn Verifier> for MathConfig {
@@ -206,23 +219,7 @@ impl Part<dyn Verifier> for MathConfig {
         if self.max_boxes == 0 {
             return Err(ParamError::new("max_boxes", self.max_boxes, "at least 1"));
         }
-        Ok(Box::new(Math(self.clone())))
-    }
-}
-
-#[derive(Debug)]
-struct Math(MathConfig);
-
-impl Verifier for Math {
-    fn name(&self) -> &str {
-        "math"
-    }
-
-    fn score(&self, task: &Task, trajectory: &Trajectory) -> Score {
-        if let Some(score) = refuse_unjudgeable(task, trajectory) {
-            return score;
-        }
-        Score::from(&verify(&task.reference, trajectory.answer(), &self.0))
+        Ok(Box::new(Judged(self.clone())))
     }
 }
 

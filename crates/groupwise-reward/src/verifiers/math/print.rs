@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::rational::{Fuel, Rational};
+use super::rational::{Fuel, Rational, VERDICT_FUEL};
 use super::tree::{Big, Bracket, Constant, Function, Id, Op, Relation, Tree};
 
 /// How tightly what stands in a place must bind, as the parser has it.
@@ -246,7 +246,7 @@ fn numeral(value: &Rational) -> String {
     if value.is_integer() {
         return value.numerator().to_string();
     }
-    let mut fuel = Fuel::new(Fuel::VERDICT);
+    let mut fuel = Fuel::new(VERDICT_FUEL);
     let mut scaled = value.clone();
     let mut places = 0;
     while !scaled.is_integer() {

@@ -7,6 +7,8 @@ use num_integer::Integer;
 use num_rational::BigRational;
 use num_traits::{One, Pow, Signed, ToPrimitive, Zero};
 
+pub(super) use crate::response::{Fuel, OutOfFuel};
+
 /// Most bits of a numerator or denominator: 2006! and 2^4950 fit, 2^(2^30) does not.
 const MAX_BITS: u64 = 1 << 15;
 
@@ -19,30 +21,12 @@ pub(super) enum Stop {
     Undefined,
 }
 
-/// Work left, in steps of some tens of nanoseconds; counted, so that a verdict never depends on the machine.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Fuel(u64);
+/// Fuel of one verdict, in steps of some tens of nanoseconds.
+pub(super) const VERDICT_FUEL: u64 = 1_200_000;
 
-impl Fuel {
-    /// Fuel of one verdict.
-    pub(super) const VERDICT: u64 = 1_200_000;
-
-    pub(super) fn new(steps: u64) -> Self {
-        Self(steps)
-    }
-
-    /// Takes some; once it is spent it stays spent.
-    pub(super) fn take(&mut self, steps: u64) -> Result<(), Stop> {
-        match self.0.checked_sub(steps) {
-            Some(left) => {
-                self.0 = left;
-                Ok(())
-            }
-            None => {
-                self.0 = 0;
-                Err(Stop::Limit)
-            }
-        }
+impl From<OutOfFuel> for Stop {
+    fn from(_: OutOfFuel) -> Self {
+        Self::Limit
     }
 }
 
@@ -183,7 +167,7 @@ impl Rational {
     /// Fuel of an operation on two big numbers: their reduction costs the square of their length.
     fn charge(&self, other: &Self, fuel: &mut Fuel) -> Result<(), Stop> {
         let words = (self.bits() + other.bits()) / 64;
-        fuel.take(40 + 64 * words + 4 * words * words)
+        Ok(fuel.spend(40 + 64 * words + 4 * words * words)?)
     }
 
     fn bounded(value: BigRational) -> Result<Self, Stop> {
@@ -271,7 +255,7 @@ impl Rational {
             return Err(Stop::Limit);
         }
         let words = bits / 64;
-        fuel.take(1 + words * words / 16)?;
+        fuel.spend(1 + words * words / 16)?;
         let (n, d) = (value.numer().pow(exponent), value.denom().pow(exponent));
         Self::bounded(BigRational::new_raw(n, d))
     }
@@ -295,7 +279,7 @@ impl Rational {
         if n_digits * 10 / 3 > MAX_BITS {
             return Err(Stop::Limit);
         }
-        fuel.take(1 + n_digits * n_digits / 64)?;
+        fuel.spend(1 + n_digits * n_digits / 64)?;
         let all: Vec<u8> = whole.bytes().chain(part.bytes()).collect();
         let n = BigInt::parse_bytes(&all, 10).ok_or(Stop::Limit)?;
         let scale = Self::power_of_ten(-(part.len() as i64), fuel)?;
@@ -393,7 +377,7 @@ pub(super) fn factorial(n: i64, fuel: &mut Fuel) -> Result<Rational, Stop> {
     let mut product = BigInt::one();
     for k in 2..=n {
         product *= k;
-        fuel.take(1 + product.bits() / 2048)?;
+        fuel.spend(1 + product.bits() / 2048)?;
     }
     Rational::of_integer(product)
 }
@@ -414,7 +398,7 @@ pub(super) fn binomial(n: i64, k: i64, fuel: &mut Fuel) -> Result<Rational, Stop
         if product.is_zero() {
             break;
         }
-        fuel.take(2 + product.bits() / 1024)?;
+        fuel.spend(2 + product.bits() / 1024)?;
         if product.bits() > MAX_BITS {
             return Err(Stop::Limit);
         }

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn fuel() -> Fuel {
-    Fuel::new(Fuel::VERDICT)
+    Fuel::new(VERDICT_FUEL)
 }
 
 fn ratio(n: i64, d: i64) -> Rational {
@@ -88,6 +88,6 @@ fn exact_roots_only() {
 #[test]
 fn spent_fuel_stays_spent() {
     let mut fuel = Fuel::new(3);
-    assert_eq!(fuel.take(4), Err(Stop::Limit));
-    assert_eq!(fuel.take(1), Err(Stop::Limit));
+    assert_eq!(fuel.spend(4).map_err(Stop::from), Err(Stop::Limit));
+    assert_eq!(fuel.spend(1).map_err(Stop::from), Err(Stop::Limit));
 }

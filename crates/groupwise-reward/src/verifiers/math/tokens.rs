@@ -474,7 +474,7 @@ pub(super) fn split_text<'t>(text: &'t str, fuel: &mut Fuel) -> Result<(Option<T
         text.find(" or "),
     ];
     let end = ends.into_iter().flatten().min().unwrap_or(text.len());
-    fuel.take(1 + text.len() as u64 / 16)?;
+    fuel.spend(1 + text.len() as u64 / 16)?;
     let (word, rest) = text.split_at(end);
     let rest = rest.strip_prefix(' ').unwrap_or(rest);
     let word = word.trim().trim_end_matches(['.', '!']).trim();

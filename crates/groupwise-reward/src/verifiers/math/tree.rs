@@ -232,7 +232,7 @@ impl Tree {
 
     /// Index of a name; the same text has one index.
     pub(super) fn intern(&mut self, name: &str, fuel: &mut Fuel) -> Result<usize, Stop> {
-        fuel.take(self.names.len() as u64 / 16)?;
+        fuel.spend(self.names.len() as u64 / 16)?;
         Ok(match self.names.iter().position(|known| known == name) {
             Some(at) => at,
             None => {

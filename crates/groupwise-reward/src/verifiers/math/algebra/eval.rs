@@ -49,7 +49,7 @@ impl Algebra {
 
     fn evaluate_marked(&mut self, tree: &Tree, root: Id, setting: &Setting) -> Made {
         let first = tree.node(root).first;
-        self.fuel.take(20 + tree.size(root) as u64 / 4)?;
+        self.fuel.spend(20 + tree.size(root) as u64 / 4)?;
         let skipped = bodies(tree, root);
         let mut skipped = skipped.iter().peekable();
         let mut values: Vec<Option<Fraction>> = Vec::new();
@@ -60,7 +60,7 @@ impl Algebra {
                 id = end + 1;
                 continue;
             }
-            self.fuel.take(1)?;
+            self.fuel.spend(1)?;
             let value = if setting.erased.contains(&id) {
                 Fraction::number(Rational::ONE)
             } else {
@@ -185,7 +185,7 @@ impl Algebra {
         if word.chars().count() == 1 {
             return self.bound_or_symbol(word, setting);
         }
-        self.fuel.take(word.len() as u64 / 16)?;
+        self.fuel.spend(word.len() as u64 / 16)?;
         let power_of_ten = match word {
             "hundred" => 2,
             "thousand" => 3,
@@ -244,7 +244,7 @@ impl Algebra {
             }
             return Ok(value);
         }
-        self.fuel.take(tree.size(id) as u64)?;
+        self.fuel.spend(tree.size(id) as u64)?;
         let written = print(tree, id);
         self.symbol(&written)
     }

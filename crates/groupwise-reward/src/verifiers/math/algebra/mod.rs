@@ -92,7 +92,7 @@ impl Algebra {
 
     /// Index of an atom; equal atoms have one index.
     fn intern(&mut self, atom: Atom) -> Result<AtomId, Stop> {
-        self.fuel.take(2 + self.atoms.len() as u64 / 2)?;
+        self.fuel.spend(2 + self.atoms.len() as u64 / 2)?;
         if let Some(at) = self.atoms.iter().position(|known| *known == atom) {
             return Ok(at as AtomId);
         }
@@ -306,7 +306,7 @@ impl Algebra {
             }
         }
         let n_terms = a.0.len() * b.0.len();
-        self.fuel.take(2 * n_terms as u64)?;
+        self.fuel.spend(2 * n_terms as u64)?;
         if n_terms > 64 * MAX_TERMS {
             return Err(Stop::Limit);
         }

@@ -15,7 +15,7 @@ impl Algebra {
         let mut out = Vec::new();
         for (part, sign) in [(value.numerator(), 1), (value.denominator(), -1)] {
             let mut rest = part;
-            self.fuel.take(1 + rest.bits() / 64)?;
+            self.fuel.spend(1 + rest.bits() / 64)?;
             let mut divisor = 2_u64;
             while divisor <= TRIAL && !rest.is_one() {
                 if let Some(small) = rest.to_u64()
@@ -32,7 +32,7 @@ impl Algebra {
                     rest = quotient;
                     times += sign;
                 }
-                self.fuel.take(1 + rest.bits() / 512)?;
+                self.fuel.spend(1 + rest.bits() / 512)?;
                 if times != 0 {
                     out.push((Rational::integer(divisor as i64), times));
                 }
@@ -58,7 +58,7 @@ impl Algebra {
             return Ok(Fraction::number(base.pow(exponent.n, &mut self.fuel)?));
         }
         let root = u32::try_from(exponent.d).map_err(|_| Stop::Limit)?;
-        self.fuel.take(1 + (base.bits() / 64) * (base.bits() / 64))?;
+        self.fuel.spend(1 + (base.bits() / 64) * (base.bits() / 64))?;
         if let Some(root) = base.exact_root(root) {
             return Ok(Fraction::number(root.pow(exponent.n, &mut self.fuel)?));
         }

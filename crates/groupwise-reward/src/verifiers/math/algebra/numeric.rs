@@ -255,7 +255,7 @@ impl Algebra {
     /// Encloses a constant; `None` if it is no constant, or one that is not understood.
     pub(in super::super) fn enclosure(&mut self, value: &Fraction) -> Option<Enclosure> {
         for at in self.values.len()..self.atoms.len() {
-            self.fuel.take(4).ok()?;
+            self.fuel.spend(4).ok()?;
             let known = self.atom_enclosure(at as AtomId);
             self.values.push(known);
         }

@@ -195,7 +195,7 @@ impl Poly {
         if factor.is_one() {
             return Ok(self.clone());
         }
-        fuel.take(self.0.len() as u64)?;
+        fuel.spend(self.0.len() as u64)?;
         let scale = |(m, c): &(Monomial, Rational)| Ok((m.clone(), c.mul(factor, fuel)?));
         let terms: Vec<_> = self.0.iter().map(scale).collect::<Result<_, Stop>>()?;
         Ok(if factor.is_zero() {
@@ -212,7 +212,7 @@ impl Poly {
         if self.is_zero() {
             return Ok(other);
         }
-        fuel.take(1 + (self.0.len() + other.0.len()) as u64 / 2)?;
+        fuel.spend(1 + (self.0.len() + other.0.len()) as u64 / 2)?;
         let mut out = Vec::with_capacity(self.0.len() + other.0.len());
         let (mut left, mut right) = (self.0.into_iter().peekable(), other.0.into_iter().peekable());
         loop {
@@ -243,7 +243,7 @@ impl Poly {
 
     /// Brings terms in order and adds those of one monomial.
     pub(super) fn collect(mut terms: Vec<(Monomial, Rational)>, fuel: &mut Fuel) -> Result<Self, Stop> {
-        fuel.take(terms.len() as u64)?;
+        fuel.spend(terms.len() as u64)?;
         terms.sort_by(|a, b| a.0.cmp(&b.0));
         let mut out: Vec<(Monomial, Rational)> = Vec::with_capacity(terms.len());
         for (monomial, c) in terms {
@@ -266,7 +266,7 @@ impl Poly {
             let Rational::Small(a, b) = c else {
                 return Ok(Rational::ONE);
             };
-            fuel.take(1)?;
+            fuel.spend(1)?;
             n = gcd(n, a.unsigned_abs().into());
             let b = u128::from(b.unsigned_abs());
             d = match (d / gcd(d, b)).checked_mul(b) {

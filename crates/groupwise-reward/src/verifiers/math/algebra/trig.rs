@@ -125,7 +125,7 @@ impl Algebra {
         if Self::is_infinite(x) {
             return Err(Stop::Undefined);
         }
-        self.fuel.take(50)?;
+        self.fuel.spend(50)?;
         let circular = !matches!(function, Function::Sinh | Function::Cosh | Function::Tanh);
         let x = self.radians(x)?;
         let (plus, minus) = self.exponentials(&x, circular)?;
