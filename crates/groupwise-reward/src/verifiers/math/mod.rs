@@ -10,7 +10,7 @@
 //! | `judge` | the whole way from two texts to a verdict |
 //!
 //! No step recurses on the input: trees are arenas in which children stand before parents.  Work is counted
-//! ([`Fuel`](crate::Fuel)), so that every verdict comes in bounded time and memory, the same on every machine.
+//! ([`Fuel`]), so that every verdict comes in bounded time and memory, the same on every machine.
 
 mod algebra;
 mod compare;
