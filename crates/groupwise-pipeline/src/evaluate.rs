@@ -17,7 +17,8 @@ use crate::metrics::{Metrics, mean};
 /// evaluation of two arms, differ by their weights alone.
 ///
 /// `eval/success`: share of answers with a full score (>= 1), exact where the world can tell; `eval/reward`: mean
-/// score; `eval/success/difficulty=<d>` where tasks carry a difficulty.
+/// score; `eval/success/difficulty=<d>` where tasks carry a difficulty; `eval/<name>` for each measure of the world's
+/// own, where the name is not taken by one of these.
 pub(crate) fn evaluate(
     plan: &Plan,
     tasks: &[Task],
@@ -26,7 +27,7 @@ pub(crate) fn evaluate(
     policy: &mut dyn Policy,
 ) -> Result<BTreeMap<String, f64>, PipelineError> {
     let mut metrics = Metrics::default();
-    let successes = match exact(plan, tasks, policy) {
+    let successes = match exact(plan, tasks, policy, &mut metrics) {
         Some(successes) => successes,
         None => sampled(plan, tasks, seed, step, policy, &mut metrics)?,
     };
@@ -45,13 +46,37 @@ pub(crate) fn evaluate(
     Ok(metrics.into_map())
 }
 
+/// Means of a world's own measures, each over the tasks or answers that have it.
+#[derive(Default)]
+struct Measures(BTreeMap<String, Vec<f64>>);
+
+impl Measures {
+    fn add(&mut self, found: BTreeMap<String, f64>) {
+        for (name, value) in found {
+            self.0.entry(name).or_default().push(value);
+        }
+    }
+
+    fn record(self, metrics: &mut Metrics) {
+        for (name, values) in self.0 {
+            metrics.set(format!("eval/{name}"), mean(&values));
+        }
+    }
+}
+
 /// (difficulty, probability of success) of every task, where world and policy have a closed form.
-fn exact(plan: &Plan, tasks: &[Task], policy: &dyn Policy) -> Option<Vec<(f64, f64)>> {
+fn exact(plan: &Plan, tasks: &[Task], policy: &dyn Policy, metrics: &mut Metrics) -> Option<Vec<(f64, f64)>> {
     let probabilities = |observation: &str| policy.action_probabilities(observation);
-    tasks
+    let successes = tasks
         .iter()
         .map(|task| Some((task.difficulty, plan.world.exact_success(task, &probabilities)?)))
-        .collect()
+        .collect::<Option<Vec<_>>>()?;
+    let mut measures = Measures::default();
+    for task in tasks {
+        measures.add(plan.world.exact_measures(task, &probabilities));
+    }
+    measures.record(metrics);
+    Some(successes)
 }
 
 /// (difficulty, success) of every sampled answer.
@@ -88,9 +113,11 @@ fn sampled(
         roll_out(plan.world.as_ref(), policy, &requests, &sampling).map_err(at(step, "evaluation"))?;
     let (mut scores, mut lengths, mut successes) = (vec![], vec![], vec![]);
     let (mut n_clipped, mut n_unscorable) = (0usize, 0usize);
+    let mut measures = Measures::default();
     for (task, members) in tasks.iter().zip(&rolled) {
         for member in members {
             lengths.push(member.n_policy_tokens() as f64);
+            measures.add(plan.world.measures(task, member));
             n_clipped += usize::from(member.stop.is_truncation());
             match plan.verifier.score(task, member).value() {
                 Some(score) => {
@@ -101,6 +128,7 @@ fn sampled(
             }
         }
     }
+    measures.record(metrics);
     metrics.set("eval/reward", mean(&scores));
     metrics.set("eval/mean_length", mean(&lengths));
     metrics.set("eval/clipped_ratio", n_clipped as f64 / lengths.len() as f64);

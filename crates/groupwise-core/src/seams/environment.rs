@@ -1,7 +1,9 @@
+use std::collections::BTreeMap;
+
 use crate::error::DataError;
 use crate::key::Key;
 use crate::task::Task;
-use crate::trajectory::StopReason;
+use crate::trajectory::{StopReason, Trajectory};
 
 /// What the policy sees now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,6 +140,27 @@ pub trait World: std::fmt::Debug + Send + Sync {
     fn exact_success(&self, task: &Task, policy: &dyn Fn(&str) -> Option<Vec<f64>>) -> Option<f64> {
         let _ = (task, policy);
         None
+    }
+
+    /// Exact expected values of further measures of a task, each by its name, under a policy as in
+    /// [`World::exact_success`]: tool calls, the share of first answers that are right, whatever this world is about.
+    ///
+    /// Evaluation reports the mean over the tasks that have a measure as `eval/<name>`, so that one that only some
+    /// tasks have (`success/noisy`) is a mean over those.  Asked only where [`World::exact_success`] answers.
+    fn exact_measures(
+        &self,
+        task: &Task,
+        policy: &dyn Fn(&str) -> Option<Vec<f64>>,
+    ) -> BTreeMap<String, f64> {
+        let _ = (task, policy);
+        BTreeMap::new()
+    }
+
+    /// Further measures of one sampled answer, for evaluation without a closed form; averaged as
+    /// [`World::exact_measures`] are, over all answers that have them.
+    fn measures(&self, task: &Task, trajectory: &Trajectory) -> BTreeMap<String, f64> {
+        let _ = (task, trajectory);
+        BTreeMap::new()
     }
 
     /// Logits a tabular policy starts from, states x actions, where the world prescribes them.
