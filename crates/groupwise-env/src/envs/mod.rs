@@ -4,6 +4,7 @@ pub mod action_classes;
 pub mod digit_chain;
 pub mod digit_completion;
 pub mod interval_bins;
+pub mod running_sum;
 pub mod skill_chain;
 
 use groupwise_core::registry;
@@ -37,5 +38,7 @@ registry! {
         IntervalBins = "interval-bins": interval_bins::IntervalBinsConfig,
         /// Tabular bandit whose many actions fall into few classes.
         ActionClasses = "action-classes": action_classes::ActionClassesConfig,
+        /// Sum of digits modulo a number, with or without the sums on the way.
+        RunningSum = "running-sum": running_sum::RunningSumConfig,
     }
 }
