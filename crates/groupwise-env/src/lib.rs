@@ -12,9 +12,13 @@
 //! | [`interval-bins`](envs::interval_bins) | 2 | bins short of the longest span | overlap of spans |
 //! | [`action-classes`](envs::action_classes) | 1 | 1 | 1 with the action's probability |
 //! | [`running-sum`](envs::running_sum) | 1 | digits | 1 if the sum is right |
+//! | [`effort-choice`](envs::effort_choice) | 1, or one per token | the need | 1 with the probability of the level |
+//! | [`fact-chain`](envs::fact_chain) | one per hop | hops | 1 if every entity was right |
+//! | [`plan-choice`](envs::plan_choice) | 2 | 1 | 1 with the plan's probability |
 //!
 //! Every generated task carries its ground-truth difficulty, so that a sampler's estimate can be compared with it.
 
+mod certain;
 pub mod envs;
 pub mod inversion;
 mod rows;

@@ -58,7 +58,10 @@ fn the_registry_is_complete_and_speaks() {
             "digit-completion",
             "skill-chain",
             "interval-bins",
-            "action-classes"
+            "action-classes",
+            "effort-choice",
+            "fact-chain",
+            "plan-choice"
         ]
     );
     for part in WorldSpec::catalogue() {
@@ -159,6 +162,13 @@ fn a_scripted_solver_solves_every_task() {
                 .expect("starts");
             match world.demonstration(&task) {
                 Some(text) => assert!(is_right(name, &task.prompt, &text), "{name}: {task:?}"),
+                None if name == "plan-choice" => {
+                    let best = task.columns["best_plan"].as_u64().expect("a plan");
+                    let picks = |state: &str| if state.contains('/') { 6 } else { best };
+                    let greedy =
+                        |state: &str| Some((0..7).map(|a| f64::from(u8::from(a == picks(state)))).collect());
+                    assert_eq!(world.exact_success(&task, &greedy), Some(0.35), "{name}");
+                }
                 None if task.reference.is_empty() => {
                     // A bandit: the best policy knows the column of rates.
                     let best = task.columns["best_action"].as_f64().expect("a rate");

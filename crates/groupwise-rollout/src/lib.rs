@@ -5,7 +5,7 @@
 //!
 //! **Invariants.**  Tokens of a trajectory only ever grow at the end: a later turn's context extends the earlier
 //! tokens, text is never re-tokenised.  An episode that fails is marked aborted, never scored.  Every draw is
-//! keyed by (step, task, sample, turn, token).
+//! keyed by (step, task, sample, turn, token); members that share turns are keyed by the first of them there.
 
 use std::sync::Arc;
 
@@ -55,7 +55,6 @@ pub enum RolloutError {
 struct Episode<'a> {
     group: usize,
     request: &'a GroupRequest<'a>,
-    key: Key,
     environment: Box<dyn Environment>,
     anchor: Option<String>,
     trajectory: Trajectory,
@@ -65,6 +64,16 @@ struct Episode<'a> {
 }
 
 impl Episode<'_> {
+    /// Key of the policy's draws in the turn that comes next.
+    fn key(&self) -> Key {
+        let turn = self.trajectory.turns.len() as u64;
+        let own = self.trajectory.sample;
+        let shared = self.request.rendered.shared;
+        let sample = shared.map_or(own, |shared| shared.drawn_as(own, turn));
+        let key = self.request.policy_key.task(self.request.task.key());
+        key.sample(sample).turn(turn)
+    }
+
     /// Names the task in a failure of the policy.
     fn named(&self) -> impl Fn(PolicyError) -> RolloutError + use<> {
         let task = self.request.task.id.clone();
@@ -166,9 +175,9 @@ fn start<'a>(
         };
         let mut shared: Option<(String, Arc<[u32]>)> = None;
         for sample in request.first_sample..request.first_sample + u64::from(request.n_samples) {
-            let place = |key: Key| key.task(request.task.key()).sample(sample);
+            let key = request.environment_key.task(request.task.key()).sample(sample);
             let environment = world
-                .start(request.task, place(request.environment_key))
+                .start(request.task, key)
                 .map_err(|source| RolloutError::Start {
                     task: request.task.id.clone(),
                     source,
@@ -186,7 +195,6 @@ fn start<'a>(
             let mut episode = Episode {
                 group,
                 request,
-                key: place(request.policy_key),
                 environment,
                 anchor: observation.anchor,
                 trajectory: empty(request.index, sample, prompt, policy.version()),
@@ -275,7 +283,7 @@ fn extend(
         let prompt = &episode.trajectory.prompt;
         let member = Member {
             tail: episode.trajectory.completion.clone(),
-            key: episode.key.turn(episode.trajectory.turns.len() as u64),
+            key: episode.key(),
         };
         match (last, prefixes.last_mut()) {
             (Some(previous), Some(prefix)) if Arc::ptr_eq(previous, prompt) => prefix.members.push(member),

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use groupwise_core::seams::{EnvError, Observation, StepOutcome, Symbols};
+use groupwise_core::seams::{EnvError, Observation, SharedTurns, StepOutcome, Symbols};
 use groupwise_core::{DataError, Stream};
 
 use super::*;
@@ -172,11 +172,37 @@ fn every_member_and_turn_has_its_own_key() {
 }
 
 #[test]
+fn members_that_share_turns_draw_them_as_the_first_of_their_family() {
+    let shared = |members, turns| Rendered {
+        shared: Some(SharedTurns { members, turns }),
+        ..Rendered::plain()
+    };
+    // Members 4 and 5 of either group, call by call: both groups in turns 0 and 1, the second alone in turn 2.
+    let (_, apart) = run("-", 9, Rendered::plain());
+    let (_, policy) = run("-", 9, shared(2, 1));
+    assert_eq!(policy.keys[0], policy.keys[1]);
+    assert_eq!(policy.keys[2], policy.keys[3]);
+    assert_eq!((policy.keys[0], policy.keys[2]), (apart.keys[0], apart.keys[2]));
+    assert_eq!(policy.keys[4..], apart.keys[4..]);
+    let (_, policy) = run("-", 9, shared(2, 2));
+    assert_eq!(policy.keys[6], policy.keys[7]);
+    assert_eq!(policy.keys[8..], apart.keys[8..]);
+    // 4 and 5 belong to different families of five, and nobody shares in families of one.
+    let (_, policy) = run("-", 9, shared(5, 1));
+    assert_eq!(policy.keys[1], apart.keys[1]);
+    assert_ne!(policy.keys[0], apart.keys[0]);
+    for members in [0, 1] {
+        assert_eq!(run("-", 9, shared(members, 9)).1.keys, apart.keys);
+    }
+}
+
+#[test]
 fn a_forced_answer_is_masked_and_part_of_the_action() {
     let rendered = Rendered {
         prefix: "0".into(),
         forced_answer: "-".into(),
         hinted: true,
+        shared: None,
     };
     let (groups, policy) = run("!", 1, rendered);
     let first = &groups[0][0];
@@ -192,6 +218,7 @@ fn in_a_world_of_several_turns_whole_actions_are_forced_before_the_first_turn() 
         prefix: String::new(),
         forced_answer: text.into(),
         hinted: true,
+        shared: None,
     };
     let (groups, policy) = run("-", 9, forced("-\n"));
     let (two, three) = (&groups[0][0], &groups[1][0]);

@@ -18,6 +18,7 @@ mod hrpo;
 mod m_grpo;
 mod mapo;
 mod max_rl;
+mod pta_grpo;
 mod rank_grpo;
 mod raw;
 mod rec;
@@ -55,6 +56,7 @@ pub use hrpo::{
 pub use m_grpo::{Alignment, MGrpoConfig, SubGrouping, align_calls, aligned_advantages};
 pub use mapo::{MapoConfig, mapo_lambda};
 pub use max_rl::MaxRlConfig;
+pub use pta_grpo::PtaGrpoConfig;
 pub use rank_grpo::{
     LengthShaping, RankGrpoConfig, RankReward, rank_advantages, rank_rewards, rank_token_advantages,
 };
@@ -149,5 +151,7 @@ registry! {
         Opmd = "opmd": OpmdConfig,
         /// Exploration and imitation of a reference answer in one weight.
         Grao = "grao": GraoConfig,
+        /// Plans compared with plans, solutions with those under the same plan.
+        PtaGrpo = "pta-grpo": PtaGrpoConfig,
     }
 }

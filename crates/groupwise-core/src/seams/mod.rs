@@ -40,5 +40,5 @@ pub use policy::{
 pub use repair::{GroupRepair, Placement, Repair, RolledGroup, Substitute};
 pub use reward::{RewardShaper, Score, Verifier};
 pub use sampler::{PromptSampler, Surveyed};
-pub use scaffold::{Rendered, Scaffold};
+pub use scaffold::{Rendered, Scaffold, SharedTurns};
 pub use schedule::Schedule;

@@ -13,6 +13,39 @@ pub struct Rendered {
     pub forced_answer: String,
     /// True if the rollouts are billed as hint rollouts.
     pub hinted: bool,
+    /// Members that begin alike, if any do.
+    pub shared: Option<SharedTurns>,
+}
+
+/// Rollouts that branch: members of a group that draw their first turns together and go on apart.
+///
+/// Member i belongs to the family `i / members`.  The policy's draws in the first `turns` turns are those of the family's
+/// first member, so that equal observations lead to equal actions; an environment that is random in these turns still
+/// draws for each member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SharedTurns {
+    /// Members of a family; 0 and 1 share nothing.
+    pub members: u64,
+    /// Turns that they share.
+    pub turns: u64,
+}
+
+impl SharedTurns {
+    /// The member whose draws a member uses in a turn.
+    ///
+    /// # Example
+    /// ```
+    /// use groupwise_core::seams::SharedTurns;
+    /// let shared = SharedTurns { members: 3, turns: 1 };
+    /// assert_eq!([0, 2, 3, 8].map(|sample| shared.drawn_as(sample, 0)), [0, 0, 3, 6]);
+    /// assert_eq!(shared.drawn_as(8, 1), 8);
+    /// ```
+    pub fn drawn_as(self, sample: u64, turn: u64) -> u64 {
+        match turn < self.turns {
+            true => sample - sample % self.members.max(1),
+            false => sample,
+        }
+    }
 }
 
 impl Rendered {
@@ -22,6 +55,7 @@ impl Rendered {
             prefix: String::new(),
             forced_answer: String::new(),
             hinted: false,
+            shared: None,
         }
     }
 }

@@ -3,7 +3,10 @@
 pub mod action_classes;
 pub mod digit_chain;
 pub mod digit_completion;
+pub mod effort_choice;
+pub mod fact_chain;
 pub mod interval_bins;
+pub mod plan_choice;
 pub mod running_sum;
 pub mod skill_chain;
 
@@ -40,5 +43,11 @@ registry! {
         ActionClasses = "action-classes": action_classes::ActionClassesConfig,
         /// Sum of digits modulo a number, with or without the sums on the way.
         RunningSum = "running-sum": running_sum::RunningSumConfig,
+        /// Tabular choice of how many calls or tokens an answer spends.
+        EffortChoice = "effort-choice": effort_choice::EffortChoiceConfig,
+        /// Tabular chain of facts, every one to be named.
+        FactChain = "fact-chain": fact_chain::FactChainConfig,
+        /// Tabular choice of a plan, then of a way to carry it out.
+        PlanChoice = "plan-choice": plan_choice::PlanChoiceConfig,
     }
 }

@@ -48,7 +48,8 @@ pub struct ConciserShaped {
 ///   not all right.
 /// - The accuracy is that of the verifier, never a shaped reward: name its component in `accuracy` if there are several.
 /// - The filter `dynamic-sampling`, which is of the first stage, would drop exactly the groups that this reward needs.
-/// - Both stages are runs of their own: the second starts at the weights the first ended with.
+/// - Both stages are one run with `start_step`, or runs of their own: the second starts at the weights the first ended with.
+///   In the first stage every group is trained on for correctness.
 ///
 /// # Errors
 /// Parameters: `lambda` negative or not finite, `l_max` 0, `correct_at` not finite.  Data: rewards and members that differ in
@@ -77,6 +78,8 @@ pub struct ConciserConfig {
     pub l_max: usize,
     /// What happens to groups that are not all right.
     pub mixed: MixedGroups,
+    /// Training steps of the first stage, in which length is not paid for; 0: there is none.
+    pub start_step: u64,
     /// Component that is the accuracy; absent: the only one there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<String>,
@@ -90,6 +93,7 @@ impl Default for ConciserConfig {
             lambda: 1.0,
             l_max: 1024,
             mixed: MixedGroups::Accuracy,
+            start_step: 0,
             accuracy: None,
             correct_at: 1.0,
         }
@@ -105,8 +109,12 @@ impl Part<dyn RewardShaper> for ConciserConfig {
             MixedGroups::Accuracy => "trained on as they are",
             MixedGroups::Skip => "left out of the loss",
         };
+        let from = match self.start_step {
+            0 => String::new(),
+            steps => format!("after {steps} steps, "),
+        };
         format!(
-            "whole group right (accuracy >= {}): r_i += {} (1 - min(len_i, {l_max}) / {l_max}); other groups: {mixed}",
+            "{from}whole group right (accuracy >= {}): r_i += {} (1 - min(len_i, {l_max}) / {l_max}); other groups: {mixed}",
             self.correct_at,
             self.lambda,
             l_max = self.l_max,
@@ -190,13 +198,20 @@ impl RewardShaper for Conciser {
         _: &Task,
         members: &[Trajectory],
         rewards: &mut GroupRewards,
-        _: &PromptMemory,
+        memory: &PromptMemory,
     ) -> Result<(), DataError> {
         check_group(members, rewards)?;
         check_first(rewards, NAME, "length would count twice")?;
         let correct = correctness(rewards, self.config.accuracy.as_deref(), self.config.correct_at)?;
         let lengths: Vec<usize> = members.iter().map(Trajectory::n_policy_tokens).collect();
-        let ConciserShaped { bonuses, trained } = self.shape_group(&correct, &lengths)?;
+        let ConciserShaped { bonuses, trained } = if memory.last_step() < self.config.start_step {
+            ConciserShaped {
+                bonuses: correct.iter().map(|correct| correct.map(|_| 0.0)).collect(),
+                trained: true,
+            }
+        } else {
+            self.shape_group(&correct, &lengths)?
+        };
         for (reward, bonus) in rewards.rewards.iter_mut().zip(&bonuses) {
             *reward = reward.zip(*bonus).map(|(r, b)| r + b);
         }
@@ -210,8 +225,8 @@ impl RewardShaper for Conciser {
 
 #[cfg(test)]
 mod tests {
-    use groupwise_core::StopReason;
     use groupwise_core::stats::{mean, sample_std};
+    use groupwise_core::{GroupOutcome, StopReason};
     use proptest::prelude::*;
 
     use super::super::testing::member;
@@ -335,6 +350,48 @@ mod tests {
         shape(&config, &mut rewards).expect("data");
         assert_eq!(rewards.rewards, [Some(0.4), Some(1.0)]);
         assert_eq!(rewards.trained, [false, false]);
+    }
+
+    #[test]
+    fn in_the_first_stage_correctness_is_all_that_counts() {
+        let config = ConciserConfig {
+            l_max: 10,
+            mixed: MixedGroups::Skip,
+            start_step: 2,
+            ..ConciserConfig::default()
+        };
+        let shaper = config.build(&()).expect("valid");
+        let members = [
+            member(2, 0, StopReason::EndToken),
+            member(5, 0, StopReason::EndToken),
+        ];
+        let (task, mut memory) = (Task::new("t", "", ""), PromptMemory::new(1, 1));
+        let mut shaped = |step: u64| {
+            if step > 0 {
+                let outcome = GroupOutcome {
+                    task: 0,
+                    rewards: vec![Some(1.0)],
+                    lengths: vec![1],
+                };
+                memory.observe(step, &[outcome]).expect("in the pool");
+            }
+            [[1.0, 1.0], [0.0, 1.0]].map(|scores| {
+                let mut rewards = GroupRewards::new("v", scores.map(Some).to_vec());
+                shaper
+                    .shape(&task, &members, &mut rewards, &memory)
+                    .expect("data");
+                (rewards.rewards, rewards.trained)
+            })
+        };
+        let plain = [[1.0, 1.0], [0.0, 1.0]].map(|r| (r.map(Some).to_vec(), vec![true; 2]));
+        assert_eq!(shaped(0), plain);
+        assert_eq!(shaped(1), plain);
+        let second = [
+            (vec![Some(1.8), Some(1.5)], vec![true; 2]),
+            (vec![Some(0.0), Some(1.0)], vec![false; 2]),
+        ];
+        assert_eq!(shaped(2), second);
+        assert!(config.formula().starts_with("after 2 steps, whole group right"));
     }
 
     #[test]

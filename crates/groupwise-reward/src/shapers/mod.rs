@@ -17,6 +17,7 @@ mod otc_po;
 mod outcome_ladder;
 mod overlong;
 mod pta_grpo;
+mod pta_grpo_shaper;
 mod repetition;
 mod text_shape;
 mod ttrv;
@@ -41,6 +42,7 @@ pub use otc_po::{OtcMember, OtcPo, OtcPoConfig, OtcShaped, OtcVariant, tool_prod
 pub use outcome_ladder::{OutcomeLadderConfig, check_format_score, main_reward, sub_reward};
 pub use overlong::{OverlongConfig, overlong_penalty};
 pub use pta_grpo::{PlanAdvantages, PlanCredit, PlanRewards, PtaGrpo, PtaGrpoConfig};
+pub use pta_grpo_shaper::PlanRewardConfig;
 pub use repetition::{RepetitionConfig, RepetitionUnit};
 pub use text_shape::{ShapeRule, TextShapeConfig};
 pub use ttrv::{Ttrv, TtrvConfig, VoteEntropy, VoteReward, VoteRewards};
@@ -93,6 +95,8 @@ registry! {
         TextShape = "text-shape": TextShapeConfig,
         /// Correctness, closeness to a shrinking token budget, and format.
         CurriculumLength = "curriculum-length": CurriculumLengthConfig,
+        /// A solution earns what its plan achieved, beside its own outcome.
+        PtaGrpo = "pta-grpo": PlanRewardConfig,
     }
 }
 

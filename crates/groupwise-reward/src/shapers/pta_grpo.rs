@@ -1,7 +1,7 @@
 //! PTA-GRPO: a plan is rewarded by what is achieved under it.
 //!
-//! Not a named shaper: which plan a member was sampled under, and that every plan got equally many solutions, is known
-//! to an engine that branches, and no rollout of this workspace does.
+//! Plain functions, and both rules of credit.  In a recipe joint credit is the shaper `pta-grpo` before the estimator
+//! `grpo`, split credit the estimator `pta-grpo`; both need the scaffold of that name, under which rollouts branch.
 
 use groupwise_core::{DataError, Offsets, ParamError, Spans};
 use serde::{Deserialize, Serialize};

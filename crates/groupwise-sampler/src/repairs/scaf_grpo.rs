@@ -195,6 +195,7 @@ fn hinted(prefix: String, forced_answer: String) -> Rendered {
         prefix,
         forced_answer,
         hinted: true,
+        shared: None,
     }
 }
 

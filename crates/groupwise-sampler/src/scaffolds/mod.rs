@@ -4,6 +4,7 @@ use groupwise_core::{Scaffold, registry};
 
 pub mod plain;
 pub mod prefix_hint;
+pub mod pta_grpo;
 pub mod seele;
 
 registry! {
@@ -15,5 +16,7 @@ registry! {
         Seele = "seele": seele::SeeleConfig,
         /// The beginning of the reference, a constant or falling share.
         PrefixHint = "prefix-hint": prefix_hint::PrefixHintConfig,
+        /// Consecutive members share their first turn, a plan.
+        PtaGrpo = "pta-grpo": pta_grpo::PtaGrpoConfig,
     }
 }

@@ -103,6 +103,7 @@ impl Scaffold for PrefixHint {
             prefix: String::new(),
             forced_answer: first_units(&task.reference, &ends, length).to_owned(),
             hinted: length > 0,
+            shared: None,
         })
     }
 }

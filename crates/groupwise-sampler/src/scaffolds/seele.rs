@@ -126,6 +126,7 @@ impl Seele {
             prefix: String::new(),
             forced_answer: first_units(&task.reference, &ends, search.length()).to_owned(),
             hinted: search.length() > 0,
+            shared: None,
         })
     }
 }

@@ -50,6 +50,7 @@ fn forced(text: &str) -> Rendered {
         prefix: String::new(),
         forced_answer: text.to_owned(),
         hinted: !text.is_empty(),
+        shared: None,
     }
 }
 
