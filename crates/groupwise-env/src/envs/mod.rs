@@ -1,6 +1,7 @@
 //! One folder per world: `mod.rs` holds the rules, `tasks.rs` the generator.
 
 pub mod action_classes;
+pub mod answer_pools;
 pub mod digit_chain;
 pub mod digit_completion;
 pub mod interval_bins;
@@ -37,5 +38,7 @@ registry! {
         IntervalBins = "interval-bins": interval_bins::IntervalBinsConfig,
         /// Tabular bandit whose many actions fall into few classes.
         ActionClasses = "action-classes": action_classes::ActionClassesConfig,
+        /// Pools of answers with a true reward and an ensemble of learned ones.
+        AnswerPools = "answer-pools": answer_pools::AnswerPoolsConfig,
     }
 }
