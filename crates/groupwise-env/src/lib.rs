@@ -12,6 +12,7 @@
 //! | [`interval-bins`](envs::interval_bins) | 2 | bins short of the longest span | overlap of spans |
 //! | [`action-classes`](envs::action_classes) | 1 | 1 | 1 with the action's probability |
 //! | [`answer-pools`](envs::answer_pools) | 1 | 1 | by verifier `reward-ensemble` |
+//! | [`class-points`](envs::class_points) | 1 | 1 | 1 for the right class |
 //!
 //! Every generated task carries its ground-truth difficulty, so that a sampler's estimate can be compared with it.
 

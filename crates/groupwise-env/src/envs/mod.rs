@@ -2,6 +2,7 @@
 
 pub mod action_classes;
 pub mod answer_pools;
+pub mod class_points;
 pub mod digit_chain;
 pub mod digit_completion;
 pub mod interval_bins;
@@ -40,5 +41,7 @@ registry! {
         ActionClasses = "action-classes": action_classes::ActionClassesConfig,
         /// Pools of answers with a true reward and an ensemble of learned ones.
         AnswerPools = "answer-pools": answer_pools::AnswerPoolsConfig,
+        /// Points whose class a linear policy names.
+        ClassPoints = "class-points": class_points::ClassPointsConfig,
     }
 }
