@@ -13,6 +13,7 @@
 //! | [`action-classes`](envs::action_classes) | 1 | 1 | 1 with the action's probability |
 //! | [`answer-pools`](envs::answer_pools) | 1 | 1 | by verifier `reward-ensemble` |
 //! | [`class-points`](envs::class_points) | 1 | 1 | 1 for the right class |
+//! | [`menu-screens`](envs::menu_screens) | 1 | clicks of a goal | by verifier `gui-critic-r1` |
 //!
 //! Every generated task carries its ground-truth difficulty, so that a sampler's estimate can be compared with it.
 

@@ -6,6 +6,7 @@ pub mod class_points;
 pub mod digit_chain;
 pub mod digit_completion;
 pub mod interval_bins;
+pub mod menu_screens;
 pub mod skill_chain;
 
 use groupwise_core::registry;
@@ -43,5 +44,7 @@ registry! {
         AnswerPools = "answer-pools": answer_pools::AnswerPoolsConfig,
         /// Points whose class a linear policy names.
         ClassPoints = "class-points": class_points::ClassPointsConfig,
+        /// Screens of buttons on which a linear critic judges a proposed click.
+        MenuScreens = "menu-screens": menu_screens::MenuScreensConfig,
     }
 }
