@@ -15,6 +15,9 @@
 //! | [`effort-choice`](envs::effort_choice) | 1, or one per token | the need | 1 with the probability of the level |
 //! | [`fact-chain`](envs::fact_chain) | one per hop | hops | 1 if every entity was right |
 //! | [`plan-choice`](envs::plan_choice) | 2 | 1 | 1 with the plan's probability |
+//! | [`answer-pools`](envs::answer_pools) | 1 | 1 | by verifier `reward-ensemble` |
+//! | [`class-points`](envs::class_points) | 1 | 1 | 1 for the right class |
+//! | [`menu-screens`](envs::menu_screens) | 1 | clicks of a goal | by verifier `gui-critic-r1` |
 //!
 //! Every generated task carries its ground-truth difficulty, so that a sampler's estimate can be compared with it.
 

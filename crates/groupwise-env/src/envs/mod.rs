@@ -1,11 +1,14 @@
 //! One folder per world: `mod.rs` holds the rules, `tasks.rs` the generator.
 
 pub mod action_classes;
+pub mod answer_pools;
+pub mod class_points;
 pub mod digit_chain;
 pub mod digit_completion;
 pub mod effort_choice;
 pub mod fact_chain;
 pub mod interval_bins;
+pub mod menu_screens;
 pub mod plan_choice;
 pub mod running_sum;
 pub mod skill_chain;
@@ -49,5 +52,11 @@ registry! {
         FactChain = "fact-chain": fact_chain::FactChainConfig,
         /// Tabular choice of a plan, then of a way to carry it out.
         PlanChoice = "plan-choice": plan_choice::PlanChoiceConfig,
+        /// Pools of answers with a true reward and an ensemble of learned ones.
+        AnswerPools = "answer-pools": answer_pools::AnswerPoolsConfig,
+        /// Points whose class a linear policy names.
+        ClassPoints = "class-points": class_points::ClassPointsConfig,
+        /// Screens of buttons on which a linear critic judges a proposed click.
+        MenuScreens = "menu-screens": menu_screens::MenuScreensConfig,
     }
 }
