@@ -1,10 +1,13 @@
 //! One folder per world: `mod.rs` holds the rules, `tasks.rs` the generator.
 
 pub mod action_classes;
+pub mod answer_twice;
 pub mod digit_chain;
 pub mod digit_completion;
 pub mod interval_bins;
+pub mod reply_labels;
 pub mod skill_chain;
+pub mod trace_answer;
 
 use groupwise_core::registry;
 use groupwise_core::seams::World;
@@ -37,5 +40,11 @@ registry! {
         IntervalBins = "interval-bins": interval_bins::IntervalBinsConfig,
         /// Tabular bandit whose many actions fall into few classes.
         ActionClasses = "action-classes": action_classes::ActionClassesConfig,
+        /// Tabular first answer, thrown away or not, and a second one.
+        AnswerTwice = "answer-twice": answer_twice::AnswerTwiceConfig,
+        /// Tabular trace that a listener reads, and an answer.
+        TraceAnswer = "trace-answer": trace_answer::TraceAnswerConfig,
+        /// Tabular replies of words under several labels.
+        ReplyLabels = "reply-labels": reply_labels::ReplyLabelsConfig,
     }
 }

@@ -8,6 +8,7 @@ mod cosine_length;
 mod e_grpo;
 mod gcpo;
 mod kimi_length;
+mod listener_reward;
 mod mask_truncated;
 mod multi_objective_grpo;
 mod multirole_r1;
@@ -17,6 +18,7 @@ mod outcome_ladder;
 mod overlong;
 mod pta_grpo;
 mod repetition;
+mod rule_labels;
 mod text_shape;
 mod ttrv;
 mod unlikeliness;
@@ -29,6 +31,7 @@ pub use e_grpo::{
 };
 pub use gcpo::{AuxiliaryReward, Contrast, Gcpo, GcpoConfig, GcpoMember, GcpoShaped};
 pub use kimi_length::{KimiLengthConfig, kimi_length_rewards};
+pub use listener_reward::ListenerRewardConfig;
 pub use mask_truncated::MaskTruncatedConfig;
 pub use multi_objective_grpo::{
     LabelRegression, LabelScale, MultiObjective, MultiObjectiveGrpoConfig, label_regression,
@@ -40,6 +43,7 @@ pub use outcome_ladder::{OutcomeLadderConfig, check_format_score, main_reward, s
 pub use overlong::{OverlongConfig, overlong_penalty};
 pub use pta_grpo::{PlanAdvantages, PlanCredit, PlanRewards, PtaGrpo, PtaGrpoConfig};
 pub use repetition::{RepetitionConfig, RepetitionUnit};
+pub use rule_labels::{LabelRule, RuleLabelsConfig};
 pub use text_shape::{ShapeRule, TextShapeConfig};
 pub use ttrv::{Ttrv, TtrvConfig, VoteEntropy, VoteReward, VoteRewards};
 pub use unlikeliness::{
@@ -89,6 +93,10 @@ registry! {
         Repetition = "repetition": RepetitionConfig,
         /// Bonus for the shape of the text: tags, steps, code fences.
         TextShape = "text-shape": TextShapeConfig,
+        /// What a frozen listener makes of the reasoning.
+        ListenerReward = "listener-reward": ListenerRewardConfig,
+        /// Labels of a text by rules, as components.
+        RuleLabels = "rule-labels": RuleLabelsConfig,
     }
 }
 
