@@ -5,9 +5,11 @@ pub mod answer_twice;
 pub mod digit_chain;
 pub mod digit_completion;
 pub mod interval_bins;
+pub mod opinion_table;
 pub mod reply_labels;
 pub mod skill_chain;
 pub mod trace_answer;
+pub mod trace_dialects;
 
 use groupwise_core::registry;
 use groupwise_core::seams::World;
@@ -46,5 +48,9 @@ registry! {
         TraceAnswer = "trace-answer": trace_answer::TraceAnswerConfig,
         /// Tabular replies of words under several labels.
         ReplyLabels = "reply-labels": reply_labels::ReplyLabelsConfig,
+        /// Questions that roles answer differently, in replies of several voices.
+        OpinionTable = "opinion-table": opinion_table::OpinionTableConfig,
+        /// Sums of digits, reasoned about in a native dialect or an expert's.
+        TraceDialects = "trace-dialects": trace_dialects::TraceDialectsConfig,
     }
 }

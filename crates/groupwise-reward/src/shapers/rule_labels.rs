@@ -1,5 +1,7 @@
 //! Rule labels: what rules say about a text, one component each.
 
+use std::collections::BTreeMap;
+
 use groupwise_core::{
     DataError, GroupRewards, ParamError, Part, PromptMemory, RewardShaper, Task, Trajectory,
 };
@@ -7,16 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{check_first, check_group};
 
-/// One label: 1, times a scale, where all of its conditions hold.
+/// One label: it holds where all of its conditions do.
 ///
 /// A condition that is left empty always holds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LabelRule {
     /// Name of the component.
     pub name: String,
-    /// Value of a label that holds, finite.
-    pub scale: f64,
     /// The first word is one of these.
     pub first: Vec<String>,
     /// The last word is one of these.
@@ -29,21 +29,6 @@ pub struct LabelRule {
     pub pair_with: Vec<String>,
     /// No word is one of these.
     pub without: Vec<String>,
-}
-
-impl Default for LabelRule {
-    fn default() -> Self {
-        Self {
-            name: String::new(),
-            scale: 1.0,
-            first: Vec::new(),
-            last: Vec::new(),
-            mentions: None,
-            pair: Vec::new(),
-            pair_with: Vec::new(),
-            without: Vec::new(),
-        }
-    }
 }
 
 impl LabelRule {
@@ -102,7 +87,7 @@ impl LabelRule {
 /// - Unscorable member: no labels.
 ///
 /// # Errors
-/// Parameters: no label; a label without a name, or twice; a scale that is not finite; `pair` without `pair_with`, or
+/// Parameters: no label; a label without a name, or twice; a scale that is not finite, or of no label; `pair` without `pair_with`, or
 /// the reverse.  Data: a task without the column that a label mentions; rewards and members that differ in number; a
 /// component of that name already there.
 ///
@@ -113,7 +98,7 @@ impl LabelRule {
 /// # Example
 /// ```
 /// use groupwise_reward::ShaperSpec;
-/// let json = r#"{"rule-labels": {"labels": [{"name": "safe", "without": ["knife"], "scale": 10}]}}"#;
+/// let json = r#"{"rule-labels": {"labels": [{"name": "safe", "without": ["knife"]}], "scales": {"safe": 10}}}"#;
 /// let spec: ShaperSpec = serde_json::from_str(json)?;
 /// assert_eq!(spec.formula(), "components: safe = 10 [without 1 words]");
 /// # Ok::<(), serde_json::Error>(())
@@ -121,17 +106,51 @@ impl LabelRule {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RuleLabelsConfig {
-    /// The labels.
+    /// The labels; by default those of the world `reply-labels` as it is by default.
     pub labels: Vec<LabelRule>,
+    /// Value of a label that holds, by its name; 1 where none is given.
+    pub scales: BTreeMap<String, f64>,
+}
+
+impl RuleLabelsConfig {
+    fn scale(&self, rule: &LabelRule) -> f64 {
+        self.scales.get(&rule.name).copied().unwrap_or(1.0)
+    }
 }
 
 impl Default for RuleLabelsConfig {
     fn default() -> Self {
-        let label = LabelRule {
-            name: "words".to_owned(),
+        let words = |kind: &str, numbers: std::ops::Range<usize>| -> Vec<String> {
+            numbers.map(|n| format!("{kind}{n}")).collect()
+        };
+        let label = |name: &str| LabelRule {
+            name: name.to_owned(),
             ..LabelRule::default()
         };
-        Self { labels: vec![label] }
+        let labels = vec![
+            LabelRule {
+                first: words("opener", 0..2),
+                last: words("closer", 0..2),
+                ..label("politeness")
+            },
+            LabelRule {
+                mentions: Some("slot".to_owned()),
+                ..label("meaningfulness")
+            },
+            LabelRule {
+                pair: words("verb", 0..4),
+                pair_with: words("object", 0..6),
+                ..label("actionability")
+            },
+            LabelRule {
+                without: words("object", 4..6),
+                ..label("safety")
+            },
+        ];
+        Self {
+            labels,
+            scales: BTreeMap::new(),
+        }
     }
 }
 
@@ -158,7 +177,7 @@ impl Part<dyn RewardShaper> for RuleLabelsConfig {
                 ),
             ];
             let conditions: Vec<String> = conditions.into_iter().flatten().collect();
-            format!("{} = {} [{}]", rule.name, rule.scale, conditions.join(", "))
+            format!("{} = {} [{}]", rule.name, self.scale(rule), conditions.join(", "))
         };
         let labels: Vec<String> = self.labels.iter().map(label).collect();
         format!("components: {}", labels.join("; "))
@@ -171,13 +190,22 @@ impl Part<dyn RewardShaper> for RuleLabelsConfig {
             ParamError::check(!name.is_empty(), "name", "\"\"", "a name")?;
             let once = self.labels[..k].iter().all(|other| other.name != *name);
             ParamError::check(once, "name", name, "there once")?;
-            ParamError::check(rule.scale.is_finite(), "scale", rule.scale, "a finite number")?;
             let both = rule.pair.is_empty() == rule.pair_with.is_empty();
             ParamError::check(
                 both,
                 "pair",
                 format!("{:?}", rule.pair),
                 "given together with `pair_with`",
+            )?;
+        }
+        for (name, scale) in &self.scales {
+            let known = self.labels.iter().any(|rule| rule.name == *name);
+            ParamError::check(known, "scales", name, "the name of a label")?;
+            ParamError::check(
+                scale.is_finite(),
+                "scales",
+                format!("{name} = {scale}"),
+                "finite numbers",
             )?;
         }
         Ok(Box::new(RuleLabels(self.clone())))
@@ -209,7 +237,7 @@ impl RewardShaper for RuleLabels {
             let words: Vec<&str> = actions.flat_map(str::split_whitespace).collect();
             for (rule, column) in labels.iter().zip(&mut columns) {
                 let holds = rule.holds(task, &words)?;
-                column[i] = Some(if holds { rule.scale } else { 0.0 });
+                column[i] = Some(if holds { self.0.scale(rule) } else { 0.0 });
             }
         }
         for (rule, column) in labels.iter().zip(columns) {
@@ -249,7 +277,6 @@ mod tests {
                 LabelRule {
                     pair: strings(&["open", "lift"]),
                     pair_with: strings(&["door", "knife"]),
-                    scale: 10.0,
                     ..label("actionable")
                 },
                 LabelRule {
@@ -257,6 +284,7 @@ mod tests {
                     ..label("safe")
                 },
             ],
+            scales: BTreeMap::from([("actionable".to_owned(), 10.0)]),
         }
     }
 
@@ -346,8 +374,12 @@ mod tests {
             "`name` = polite: must be there once"
         );
         assert_eq!(
-            refused(|c| c.labels[0].scale = f64::NAN),
-            "`scale` = NaN: must be a finite number"
+            refused(|c| drop(c.scales.insert("safe".into(), f64::NAN))),
+            "`scales` = safe = NaN: must be finite numbers"
+        );
+        assert_eq!(
+            refused(|c| drop(c.scales.insert("kind".into(), 1.0))),
+            "`scales` = kind: must be the name of a label"
         );
         assert_eq!(
             refused(|c| c.labels[2].pair_with.clear()),
