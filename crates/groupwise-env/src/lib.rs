@@ -11,6 +11,7 @@
 //! | [`skill-chain`](envs::skill_chain) | one per skill | skills | 1 if every skill was right |
 //! | [`interval-bins`](envs::interval_bins) | 2 | bins short of the longest span | overlap of spans |
 //! | [`action-classes`](envs::action_classes) | 1 | 1 | 1 with the action's probability |
+//! | [`running-sum`](envs::running_sum) | 1 | digits | 1 if the sum is right |
 //! | [`answer-twice`](envs::answer_twice) | 2 | 1 | 1 if the second answer was right |
 //! | [`trace-answer`](envs::trace_answer) | 2 | 1 | what a listener makes of the trace |
 //! | [`reply-labels`](envs::reply_labels) | one per word | 2 where labels conflict, else 1 | by shapers |

@@ -399,6 +399,7 @@ impl<'a> Run<'a> {
                 kind: group.kind,
                 rewards: group.fresh_rewards().to_vec(),
                 lengths: group.outcome.lengths.clone(),
+                estimate: group.estimate,
             };
             self.emit(event, sink)?;
             let n = match self.plan.recipe.run.log_completions {

@@ -7,6 +7,7 @@ pub mod digit_completion;
 pub mod interval_bins;
 pub mod opinion_table;
 pub mod reply_labels;
+pub mod running_sum;
 pub mod skill_chain;
 pub mod trace_answer;
 pub mod trace_dialects;
@@ -42,6 +43,8 @@ registry! {
         IntervalBins = "interval-bins": interval_bins::IntervalBinsConfig,
         /// Tabular bandit whose many actions fall into few classes.
         ActionClasses = "action-classes": action_classes::ActionClassesConfig,
+        /// Sum of digits modulo a number, with or without the sums on the way.
+        RunningSum = "running-sum": running_sum::RunningSumConfig,
         /// Tabular first answer, thrown away or not, and a second one.
         AnswerTwice = "answer-twice": answer_twice::AnswerTwiceConfig,
         /// Tabular trace that a listener reads, and an answer.

@@ -5,6 +5,7 @@ use groupwise_core::{DataError, GroupRewards, RewardShaper, Trajectory, registry
 mod accuracy;
 mod conciser;
 mod cosine_length;
+mod curriculum_length;
 mod e_grpo;
 mod gcpo;
 mod kimi_length;
@@ -25,6 +26,7 @@ mod unlikeliness;
 
 pub use conciser::{Conciser, ConciserConfig, ConciserShaped, MixedGroups, all_correct};
 pub use cosine_length::{Clamp, CosineLengthConfig, LengthUnit};
+pub use curriculum_length::CurriculumLengthConfig;
 pub use e_grpo::{
     EGrpo, EGrpoConfig, EGrpoMember, EGrpoShaped, EGrpoStatus, EntityMatches, entity_matches,
     group_normalized_bonus, thoughts,
@@ -93,6 +95,8 @@ registry! {
         Repetition = "repetition": RepetitionConfig,
         /// Bonus for the shape of the text: tags, steps, code fences.
         TextShape = "text-shape": TextShapeConfig,
+        /// Correctness, closeness to a shrinking token budget, and format.
+        CurriculumLength = "curriculum-length": CurriculumLengthConfig,
         /// What a frozen listener makes of the reasoning.
         ListenerReward = "listener-reward": ListenerRewardConfig,
         /// Labels of a text by rules, as components.
