@@ -2,6 +2,7 @@
 
 pub mod action_classes;
 pub mod answer_pools;
+pub mod answer_twice;
 pub mod class_points;
 pub mod digit_chain;
 pub mod digit_completion;
@@ -9,9 +10,13 @@ pub mod effort_choice;
 pub mod fact_chain;
 pub mod interval_bins;
 pub mod menu_screens;
+pub mod opinion_table;
 pub mod plan_choice;
+pub mod reply_labels;
 pub mod running_sum;
 pub mod skill_chain;
+pub mod trace_answer;
+pub mod trace_dialects;
 
 use groupwise_core::registry;
 use groupwise_core::seams::World;
@@ -58,5 +63,15 @@ registry! {
         ClassPoints = "class-points": class_points::ClassPointsConfig,
         /// Screens of buttons on which a linear critic judges a proposed click.
         MenuScreens = "menu-screens": menu_screens::MenuScreensConfig,
+        /// Tabular first answer, thrown away or not, and a second one.
+        AnswerTwice = "answer-twice": answer_twice::AnswerTwiceConfig,
+        /// Tabular trace that a listener reads, and an answer.
+        TraceAnswer = "trace-answer": trace_answer::TraceAnswerConfig,
+        /// Tabular replies of words under several labels.
+        ReplyLabels = "reply-labels": reply_labels::ReplyLabelsConfig,
+        /// Questions that roles answer differently, in replies of several voices.
+        OpinionTable = "opinion-table": opinion_table::OpinionTableConfig,
+        /// Sums of digits, reasoned about in a native dialect or an expert's.
+        TraceDialects = "trace-dialects": trace_dialects::TraceDialectsConfig,
     }
 }

@@ -9,6 +9,7 @@ mod curriculum_length;
 mod e_grpo;
 mod gcpo;
 mod kimi_length;
+mod listener_reward;
 mod mask_truncated;
 mod multi_objective_grpo;
 mod multirole_r1;
@@ -19,6 +20,7 @@ mod overlong;
 mod pta_grpo;
 mod pta_grpo_shaper;
 mod repetition;
+mod rule_labels;
 mod text_shape;
 mod ttrv;
 mod unlikeliness;
@@ -32,6 +34,7 @@ pub use e_grpo::{
 };
 pub use gcpo::{AuxiliaryReward, Contrast, Gcpo, GcpoConfig, GcpoMember, GcpoShaped};
 pub use kimi_length::{KimiLengthConfig, kimi_length_rewards};
+pub use listener_reward::ListenerRewardConfig;
 pub use mask_truncated::MaskTruncatedConfig;
 pub use multi_objective_grpo::{
     LabelRegression, LabelScale, MultiObjective, MultiObjectiveGrpoConfig, label_regression,
@@ -44,6 +47,7 @@ pub use overlong::{OverlongConfig, overlong_penalty};
 pub use pta_grpo::{PlanAdvantages, PlanCredit, PlanRewards, PtaGrpo, PtaGrpoConfig};
 pub use pta_grpo_shaper::PlanRewardConfig;
 pub use repetition::{RepetitionConfig, RepetitionUnit};
+pub use rule_labels::{LabelRule, RuleLabelsConfig};
 pub use text_shape::{ShapeRule, TextShapeConfig};
 pub use ttrv::{Ttrv, TtrvConfig, VoteEntropy, VoteReward, VoteRewards};
 pub use unlikeliness::{
@@ -97,6 +101,10 @@ registry! {
         CurriculumLength = "curriculum-length": CurriculumLengthConfig,
         /// A solution earns what its plan achieved, beside its own outcome.
         PtaGrpo = "pta-grpo": PlanRewardConfig,
+        /// What a frozen listener makes of the reasoning.
+        ListenerReward = "listener-reward": ListenerRewardConfig,
+        /// Labels of a text by rules, as components.
+        RuleLabels = "rule-labels": RuleLabelsConfig,
     }
 }
 
