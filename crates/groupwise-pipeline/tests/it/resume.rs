@@ -22,6 +22,11 @@ fn recipes() -> Vec<String> {
         recipe("[sampler.cures]\nreplacement = \"epoch\"\n"),
         recipe("[filter.dynamic-sampling]\nmax_gen_batches = 50\n"),
         recipe("[repair.arpo-replay]\nmax_age = 5\n"),
+        // Prompts chosen, rollouts split among them and hints set in one recipe.
+        recipe("[sampler.vade]\n[allocator.knapsack]\n[scaffold.seele]\nunit = \"word\"\n"),
+        recipe("[sampler.sari]\nblocks = { count = 3, batches = 4 }\n[allocator.knapsack]\n"),
+        recipe("[sampler.temporal-r1]\n"),
+        recipe("[repair.scaf-grpo]\nhints = { reference = \"word\" }\n"),
     ]
 }
 
@@ -63,7 +68,7 @@ proptest! {
 
     /// A crash at any event, with torn log lines behind it, twice in a row.
     #[test]
-    fn crashed_runs_end_in_the_same_bytes(first in 0usize..100, second in 0usize..100, which in 0usize..6) {
+    fn crashed_runs_end_in_the_same_bytes(first in 0usize..100, second in 0usize..100, which in 0usize..10) {
         let text = &recipes()[which];
         let expected = uninterrupted(text);
         let runs = tempfile::tempdir().unwrap();
