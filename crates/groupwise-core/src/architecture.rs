@@ -231,23 +231,64 @@ impl TabularConfig {
     /// # Errors
     /// Names key, value and range.
     pub fn validate(&self) -> Result<(), ParamError> {
-        let std = self.init_std;
-        ParamError::check_coefficient("init_std", std)?;
-        if let Some(norm) = self.max_grad_norm {
-            ParamError::check(
-                norm > 0.0 && norm.is_finite(),
-                "max_grad_norm",
-                norm,
-                "a finite number > 0",
-            )?;
-        }
-        ParamError::check(
-            self.micro_batch_tokens >= 1,
-            "micro_batch_tokens",
-            self.micro_batch_tokens,
-            ">= 1",
-        )
+        check_descent(self.init_std, self.max_grad_norm, self.micro_batch_tokens)
     }
+}
+
+/// A softmax over logits that are linear in a world's features, with plain gradient descent: states share weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LinearConfig {
+    /// Standard deviation of the initial weights.
+    pub init_std: f64,
+    /// Global gradient norm above which the gradient is scaled down; absent: no clipping.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_grad_norm: Option<f64>,
+    /// Most tokens of one micro-batch.
+    pub micro_batch_tokens: usize,
+}
+
+impl Default for LinearConfig {
+    fn default() -> Self {
+        Self {
+            init_std: 0.0,
+            max_grad_norm: None,
+            micro_batch_tokens: 1 << 20,
+        }
+    }
+}
+
+impl LinearConfig {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// Names key, value and range.
+    pub fn validate(&self) -> Result<(), ParamError> {
+        check_descent(self.init_std, self.max_grad_norm, self.micro_batch_tokens)
+    }
+}
+
+/// What both policies with plain gradient descent check.
+fn check_descent(
+    init_std: f64,
+    max_grad_norm: Option<f64>,
+    micro_batch_tokens: usize,
+) -> Result<(), ParamError> {
+    ParamError::check_coefficient("init_std", init_std)?;
+    if let Some(norm) = max_grad_norm {
+        ParamError::check(
+            norm > 0.0 && norm.is_finite(),
+            "max_grad_norm",
+            norm,
+            "a finite number > 0",
+        )?;
+    }
+    ParamError::check(
+        micro_batch_tokens >= 1,
+        "micro_batch_tokens",
+        micro_batch_tokens,
+        ">= 1",
+    )
 }
 
 #[cfg(test)]
@@ -306,5 +347,10 @@ mod tests {
             ..TabularConfig::default()
         };
         assert_eq!(bad.validate().unwrap_err().key, "init_std");
+        let bad = LinearConfig {
+            micro_batch_tokens: 0,
+            ..LinearConfig::default()
+        };
+        assert_eq!(bad.validate().unwrap_err().key, "micro_batch_tokens");
     }
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Version of the event format; a reader refuses a newer one.
-pub const EVENT_VERSION: u32 = 1;
+/// Version of the event format; a reader refuses a newer one.  2: groups may carry an estimate.
+pub const EVENT_VERSION: u32 = 2;
 
 /// What a rollout was made for; every kind is billed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -60,6 +60,9 @@ pub enum Event {
         rewards: Vec<Option<f64>>,
         /// Policy tokens of each member.
         lengths: Vec<usize>,
+        /// Success rate that sampler or allocator expected before these rollouts, where one keeps an estimate.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        estimate: Option<f64>,
     },
     /// A training step ended.
     Step {

@@ -11,9 +11,18 @@
 //! | [`skill-chain`](envs::skill_chain) | one per skill | skills | 1 if every skill was right |
 //! | [`interval-bins`](envs::interval_bins) | 2 | bins short of the longest span | overlap of spans |
 //! | [`action-classes`](envs::action_classes) | 1 | 1 | 1 with the action's probability |
+//! | [`running-sum`](envs::running_sum) | 1 | digits | 1 if the sum is right |
 //! | [`effort-choice`](envs::effort_choice) | 1, or one per token | the need | 1 with the probability of the level |
 //! | [`fact-chain`](envs::fact_chain) | one per hop | hops | 1 if every entity was right |
 //! | [`plan-choice`](envs::plan_choice) | 2 | 1 | 1 with the plan's probability |
+//! | [`answer-pools`](envs::answer_pools) | 1 | 1 | by verifier `reward-ensemble` |
+//! | [`class-points`](envs::class_points) | 1 | 1 | 1 for the right class |
+//! | [`menu-screens`](envs::menu_screens) | 1 | clicks of a goal | by verifier `gui-critic-r1` |
+//! | [`answer-twice`](envs::answer_twice) | 2 | 1 | 1 if the second answer was right |
+//! | [`trace-answer`](envs::trace_answer) | 2 | 1 | what a listener makes of the trace |
+//! | [`reply-labels`](envs::reply_labels) | one per word | 2 where labels conflict, else 1 | by shapers |
+//! | [`opinion-table`](envs::opinion_table) | 1 | 2 where roles disagree, else 1 | share of sentences that say their role's opinion |
+//! | [`trace-dialects`](envs::trace_dialects) | 1 | digits | 1 if the answer is right |
 //!
 //! Every generated task carries its ground-truth difficulty, so that a sampler's estimate can be compared with it.
 

@@ -268,6 +268,7 @@ mod tests {
             n_aborted: 0,
             aborted_tokens: 0,
             injected: None,
+            estimate: None,
         }
     }
 

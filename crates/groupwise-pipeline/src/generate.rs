@@ -39,6 +39,8 @@ pub(crate) struct Group {
     pub(crate) aborted_tokens: usize,
     /// What a repair put among the members.
     pub(crate) injected: Option<Injected>,
+    /// Success rate that sampler or allocator expected.
+    pub(crate) estimate: Option<f64>,
 }
 
 /// What the greedy rollout of a group came to.
@@ -328,7 +330,15 @@ impl Generator<'_> {
             n_aborted: aborted.len(),
             aborted_tokens: aborted.iter().map(Trajectory::n_policy_tokens).sum(),
             injected: None,
+            estimate: self.estimate(index),
         })
+    }
+
+    /// What sampler, or else allocator, expects of a task; both learn of a step's groups only when it is over.
+    fn estimate(&self, index: usize) -> Option<f64> {
+        let of_sampler = self.sampler.estimate(index);
+        let estimate = of_sampler.or_else(|| self.plan.allocator.estimate(&self.memory.stats(index)));
+        estimate.filter(|p| p.is_finite())
     }
 
     /// Judged steps of each member, if the estimator works on them or the objective on the segments they cut.  An

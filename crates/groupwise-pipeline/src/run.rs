@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use groupwise_core::event::{BillKind, EVENT_VERSION, EventSink};
-use groupwise_core::seams::{GroupRepair, PolicyError, RolledGroup, Symbols};
+use groupwise_core::seams::{Features, GroupRepair, PolicyError, RolledGroup, Symbols};
 use groupwise_core::{
     Event, GroupOutcome, Key, Learner, Needs, Policy, PromptMemory, PromptSampler, Schedule, Stream, Task,
 };
@@ -28,7 +28,7 @@ pub type Pair = (Box<dyn Policy>, Option<Box<dyn Learner>>);
 
 /// Makes a policy and the learner that shares its weights; the command line knows which crates do that.
 pub trait PolicyFactory {
-    /// Policy and learner for a world's symbols.
+    /// Policy and learner for a world's symbols, starting logits and features.
     ///
     /// # Errors
     /// A parameter, a device or a file that does not fit.
@@ -37,6 +37,7 @@ pub trait PolicyFactory {
         spec: &PolicySpec,
         symbols: &Symbols,
         initial_logits: Option<Vec<Vec<f64>>>,
+        features: Option<Features>,
         key: Key,
     ) -> Result<Pair, PolicyError>;
 }
@@ -148,6 +149,7 @@ impl<'a> Run<'a> {
             &plan.recipe.policy,
             &plan.world.symbols(),
             plan.world.initial_logits(task_key),
+            plan.world.features(task_key),
             key,
         )?;
         if plan.world.max_turns() == 1 {
@@ -399,6 +401,7 @@ impl<'a> Run<'a> {
                 kind: group.kind,
                 rewards: group.fresh_rewards().to_vec(),
                 lengths: group.outcome.lengths.clone(),
+                estimate: group.estimate,
             };
             self.emit(event, sink)?;
             let n = match self.plan.recipe.run.log_completions {

@@ -125,6 +125,11 @@ fn policy(spec: &PolicySpec) -> Section {
             "pi(a | s) = softmax(logits[s])[a]; logits -= learning_rate * exact gradient",
             "",
         ),
+        PolicySpec::Linear(_) => (
+            "linear",
+            "pi(a | s) = softmax_a(base(s, a) + theta psi(s, a)); theta -= learning_rate * exact gradient",
+            "",
+        ),
         PolicySpec::Transformer(_) => (
             "transformer",
             "pre-norm decoder: x += attention(rms_norm(x)); x += swiglu(rms_norm(x)); AdamW",

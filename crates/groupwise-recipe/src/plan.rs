@@ -63,6 +63,7 @@ impl Recipe {
         }
         match &self.policy {
             PolicySpec::Tabular(config) => within("policy", "tabular", config.validate())?,
+            PolicySpec::Linear(config) => within("policy", "linear", config.validate())?,
             PolicySpec::Transformer(config) => {
                 let place =
                     |table: &str| vec!["policy".to_owned(), "transformer".to_owned(), table.to_owned()];

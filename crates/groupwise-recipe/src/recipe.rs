@@ -2,7 +2,7 @@
 
 use groupwise_advantage::AdvantageSpec;
 use groupwise_core::ParamError;
-use groupwise_core::architecture::{AdamWConfig, TabularConfig, TransformerConfig};
+use groupwise_core::architecture::{AdamWConfig, LinearConfig, TabularConfig, TransformerConfig};
 use groupwise_core::schedule::{Ramp, Shape};
 use groupwise_env::WorldSpec;
 use groupwise_objective::ObjectiveSpec;
@@ -90,6 +90,9 @@ pub enum PolicySpec {
     /// Softmax table with exact gradients.
     #[serde(rename = "tabular")]
     Tabular(TabularConfig),
+    /// Softmax over a world's features with exact gradients.
+    #[serde(rename = "linear")]
+    Linear(LinearConfig),
     /// Decoder-only transformer from scratch.
     #[serde(rename = "transformer")]
     Transformer(TransformerPolicyConfig),

@@ -6,6 +6,7 @@ use groupwise_core::event::{BillKind, Event};
 use groupwise_core::stats::is_constant;
 use groupwise_stats::{Curve, mean};
 
+use crate::calibration::{Calibration, Calibrator};
 use crate::read::Record;
 
 /// A metric against both costs.
@@ -50,6 +51,7 @@ pub(crate) struct Numbers {
     pub(crate) coverage: Option<f64>,
     /// Tokens billed per task that was solved at least once in training; `None` if none was.
     pub(crate) tokens_per_solved: Option<f64>,
+    pub(crate) calibration: Calibration,
     pub(crate) seconds: Option<f64>,
     pub(crate) phases: BTreeMap<String, f64>,
     pub(crate) steps_done: u64,
@@ -85,6 +87,7 @@ struct Collector {
     n_tasks: usize,
     trained: BTreeSet<String>,
     solved: BTreeSet<String>,
+    calibrator: Calibrator,
     evals: BTreeMap<String, Vec<EvalPoint>>,
 }
 
@@ -124,9 +127,10 @@ impl Collector {
                 kind,
                 rewards,
                 lengths,
+                estimate,
                 ..
             } => {
-                self.take_group(*difficulty, *kind, rewards, lengths);
+                self.take_group(*difficulty, *kind, rewards, lengths, *estimate);
                 self.take_task(task, *kind, rewards);
             }
             Event::Step {
@@ -193,7 +197,14 @@ impl Collector {
         }
     }
 
-    fn take_group(&mut self, difficulty: f64, kind: BillKind, rewards: &[Option<f64>], lengths: &[usize]) {
+    fn take_group(
+        &mut self,
+        difficulty: f64,
+        kind: BillKind,
+        rewards: &[Option<f64>],
+        lengths: &[usize],
+        estimate: Option<f64>,
+    ) {
         let n = rewards.len() as u64;
         *self.found.billed_rollouts.entry(kind).or_default() += n;
         *self.found.billed_tokens.entry(kind).or_default() += lengths.iter().map(|l| *l as u64).sum::<u64>();
@@ -203,6 +214,7 @@ impl Collector {
             .copied()
             .filter(|r| r.is_finite())
             .collect();
+        self.calibrator.take(kind, estimate, difficulty, &scored);
         self.open.all += n;
         self.all += n;
         // Only groups that enter an update can give a gradient; others are billed all the same.
@@ -246,6 +258,7 @@ impl Collector {
         self.found.coverage = (self.n_tasks > 0).then_some(share);
         let per_solved = self.found.tokens as f64 / self.solved.len() as f64;
         self.found.tokens_per_solved = (!self.solved.is_empty()).then_some(per_solved);
+        self.found.calibration = self.calibrator.finish();
         for (name, points) in self.evals {
             let by = |cost: fn(&EvalPoint) -> f64| {
                 Curve::new(&points.iter().map(|p| (cost(p), p.value)).collect::<Vec<_>>())

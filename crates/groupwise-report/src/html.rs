@@ -35,6 +35,7 @@ pub fn render_html(summary: &Summary) -> String {
     tables::comparisons(&mut page, summary);
     tables::arms(&mut page, summary);
     tables::cost(&mut page, summary);
+    tables::calibration(&mut page, summary);
     figures::allocation(&mut page, summary);
     limits(&mut page, summary);
     tables::recipe(&mut page, summary);

@@ -15,6 +15,7 @@
 //! # Ok::<(), groupwise_report::ReportError>(())
 //! ```
 
+mod calibration;
 pub mod claim;
 mod collect;
 mod compare;

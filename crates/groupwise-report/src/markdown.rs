@@ -39,6 +39,7 @@ pub fn render_markdown(summary: &Summary) -> String {
     }
     arms(&mut out, summary);
     cost(&mut out, summary);
+    calibration(&mut out, summary);
     list(&mut out, "What this report can and cannot say", &summary.limits);
     recipe(&mut out, summary);
     cells(&mut out, summary);
@@ -136,6 +137,34 @@ fn cost(out: &mut String, summary: &Summary) {
         row
     });
     table(out, &heads, rows);
+}
+
+fn calibration(out: &mut String, summary: &Summary) {
+    let judged: Vec<_> = summary
+        .arms
+        .iter()
+        .filter(|a| !a.calibration.is_empty())
+        .collect();
+    if judged.is_empty() {
+        return;
+    }
+    out.push_str(&format!(
+        "\n## Estimates of difficulty\n\n{}\n\n",
+        say::CALIBRATION
+    ));
+    let rows = judged.into_iter().map(|arm| {
+        let found = &arm.calibration;
+        let mut row = vec![arm.name.clone()];
+        let columns = [
+            &found.brier,
+            &found.brier_constant,
+            &found.rank_outcome,
+            &found.rank_easiness,
+        ];
+        row.extend(columns.map(estimate));
+        row
+    });
+    table(out, &say::CALIBRATION_HEADS, rows);
 }
 
 fn recipe(out: &mut String, summary: &Summary) {

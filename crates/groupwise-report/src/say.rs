@@ -7,6 +7,20 @@ use crate::format::{decimals, fixed, signed, value};
 use crate::manifest::Manifest;
 use crate::summary::{ArmSummary, CONFIDENCE, Comparison, Measure, Summary};
 
+/// What the table of estimates shows.
+pub(crate) const CALIBRATION: &str = "A success rate that sampler or allocator stated before a group was rolled out, \
+    against what followed. Brier score: mean squared error per rollout, lower is better; beside it that of always stating \
+    the rate of the same rollouts. Each arm is judged on the tasks it chose.";
+
+/// Heads of that table.
+pub(crate) const CALIBRATION_HEADS: [&str; 5] = [
+    "arm",
+    "Brier score",
+    "of a constant",
+    "rank correlation with outcomes",
+    "with easiness by the generator",
+];
+
 /// `knapsack - uniform: +0.041 [0.012, 0.070] resolved`.
 pub(crate) fn comparison(found: &Comparison) -> String {
     let who = format!("{} - {}", found.arm, found.baseline);

@@ -11,7 +11,8 @@ use crate::read::{Ablation, Cell, CellState};
 use crate::recipe;
 use crate::say;
 use crate::summary::{
-    ArmSummary, Budget, CellSummary, Estimate, Measure, REPORT_VERSION, Summary, is_breakdown,
+    ArmSummary, Budget, CalibrationSummary, CellSummary, Estimate, Measure, REPORT_VERSION, Summary,
+    is_breakdown,
 };
 
 /// A cell that enters the report, with its numbers.
@@ -179,6 +180,12 @@ fn summarize_arm(arm: &str, used: &[Used<'_>], budget: &Budget) -> ArmSummary {
         effective: over(&|n| n.effective),
         coverage: over(&|n| n.coverage),
         tokens_per_solved: over(&|n| n.tokens_per_solved),
+        calibration: CalibrationSummary {
+            brier: over(&|n| n.calibration.brier),
+            brier_constant: over(&|n| n.calibration.brier_constant),
+            rank_outcome: over(&|n| n.calibration.rank_outcome),
+            rank_easiness: over(&|n| n.calibration.rank_easiness),
+        },
         seconds: over(&|n| n.seconds),
         phases: average(&cells, |n| {
             n.phases.iter().map(|(k, v)| (k.clone(), *v)).collect()

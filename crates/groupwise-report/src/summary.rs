@@ -17,7 +17,7 @@ use crate::read::CellState;
 use crate::recipe::RecipeDifference;
 
 /// Version of `report.json`.
-pub const REPORT_VERSION: u32 = 2;
+pub const REPORT_VERSION: u32 = 3;
 
 /// Nominal coverage of all intervals of a report.
 pub const CONFIDENCE: f64 = 0.95;
@@ -44,7 +44,8 @@ pub enum Measure {
     StepMean,
     /// The same over the second half of the steps, a middle one included.
     StepLate,
-    /// A figure of the whole run: `effective`, `coverage`, `rollouts`, `tokens` or `tokens-per-solved`.
+    /// A figure of the whole run: `effective`, `coverage`, `rollouts`, `tokens`, `tokens-per-solved`, `brier` or
+    /// `rank-correlation`.
     Run,
 }
 
@@ -81,7 +82,8 @@ impl Measure {
     /// for rollouts outside of training batches; `last:`: [`Measure::Final`].  Of training: `mean:` and `late:` are
     /// [`Measure::StepMean`] and [`Measure::StepLate`] of a figure of step events; `run:` is [`Measure::Run`], with
     /// `effective` the share of billed rollouts in groups that entered an update with mixed reward, `coverage` the share of
-    /// the pool that entered one, and `tokens-per-solved` the tokens billed per task that any paid rollout solved.
+    /// the pool that entered one, `tokens-per-solved` the tokens billed per task that any paid rollout solved, `brier` and
+    /// `rank-correlation` as in [`CalibrationSummary`].
     ///
     /// # Example
     /// ```
@@ -154,6 +156,8 @@ impl Measure {
                 "effective" => numbers.effective,
                 "coverage" => numbers.coverage,
                 "tokens-per-solved" => numbers.tokens_per_solved,
+                "brier" => numbers.calibration.brier,
+                "rank-correlation" => numbers.calibration.rank_outcome,
                 "rollouts" => Some(numbers.rollouts as f64),
                 "tokens" => Some(numbers.tokens as f64),
                 _ => None,
@@ -220,10 +224,35 @@ pub struct ArmSummary {
     pub coverage: Estimate,
     /// Tokens billed per task that a paid rollout solved at least once; only runs that solved any.
     pub tokens_per_solved: Estimate,
+    /// What its estimates of difficulty were worth.
+    pub calibration: CalibrationSummary,
     /// Wall time in seconds.
     pub seconds: Estimate,
     /// Wall time by phase in seconds, mean over seeds.
     pub phases: BTreeMap<String, f64>,
+}
+
+/// What the difficulty estimates of an arm were worth, over all groups for which its sampler or allocator had one.
+///
+/// Each estimate is a success rate stated before the rollouts that judge it.  An arm is judged on the tasks it chose
+/// itself, so that scores of different arms are not about the same tasks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CalibrationSummary {
+    /// Brier score, one prediction per rollout; none for graded rewards.
+    pub brier: Estimate,
+    /// Brier score of one who always states the success rate of the same rollouts.
+    pub brier_constant: Estimate,
+    /// Rank correlation with the success rate of the group that followed.
+    pub rank_outcome: Estimate,
+    /// Rank correlation with minus the generator's difficulty.
+    pub rank_easiness: Estimate,
+}
+
+impl CalibrationSummary {
+    /// True if no run of the arm had an estimate that could be judged.
+    pub fn is_empty(&self) -> bool {
+        self.brier.mean.is_none() && self.rank_outcome.mean.is_none() && self.rank_easiness.mean.is_none()
+    }
 }
 
 /// An arm against the baseline.

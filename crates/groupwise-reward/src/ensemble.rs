@@ -1,6 +1,6 @@
 //! Ensembles of reward models: conservative reductions of their scores, and what they are judged by.
 //!
-//! Member scores come from models that no world of this workspace runs, so these are functions and no named part.
+//! Verifier `reward-ensemble` reduces member scores that come with the task; the rest are functions.
 
 use groupwise_core::stats::Moments;
 use groupwise_core::{DataError, ParamError, Spread, stats};

@@ -301,11 +301,21 @@ impl LengthCurriculum {
             correct,
             "a number in [0, 1]",
         )?;
-        let earned = !answer.truncated && (c.length_earned_by == LengthEarnedBy::All || correct > 0.0);
-        let length = length_reward(answer.length, target, c.shape)?;
+        let length = self.length_part(answer, target)?;
         let flag = |holds: bool| f64::from(u8::from(holds));
         let format = c.a_think * flag(answer.think) + c.a_answer * flag(answer.answer);
-        Ok(c.w_correct * correct + c.w_length * flag(earned) * length + c.w_format * format)
+        Ok(c.w_correct * correct + c.w_length * length + c.w_format * format)
+    }
+
+    /// The length reward as this answer earned it, in [0, 1].
+    ///
+    /// # Errors
+    /// As [`length_reward`].
+    pub fn length_part(&self, answer: &LengthCurriculumAnswer, target: f64) -> Result<f64, ParamError> {
+        let c = &self.0;
+        let earned = c.length_earned_by == LengthEarnedBy::All || answer.correct > 0.0;
+        let length = length_reward(answer.length, target, c.shape)?;
+        Ok(if earned && !answer.truncated { length } else { 0.0 })
     }
 }
 

@@ -17,6 +17,7 @@ pub mod interface_action;
 pub mod length_curriculum;
 pub mod listener;
 pub mod outcome_format;
+pub mod pairing;
 pub mod qa;
 pub mod ranking;
 mod response;

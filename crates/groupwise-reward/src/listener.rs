@@ -1,7 +1,7 @@
 //! Listener reward: reasoning is paid that convinces an independent reader.
 //!
-//! The listener is a second, frozen model that no world of this workspace runs, so these are functions and no named
-//! part: they take its logits or probabilities.
+//! The listener is a second, frozen model, so these functions take its logits or probabilities.  In a run the environment
+//! asks the listener and returns its belief: [`ListenerRewardConfig`](crate::shapers::ListenerRewardConfig).
 
 use groupwise_core::{DataError, ParamError};
 

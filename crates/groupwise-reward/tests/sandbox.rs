@@ -4,7 +4,6 @@
 mod common;
 
 use groupwise_reward::sandbox::{Isolation, ProgramReport, Sandbox, SandboxConfig, StdinTest, TestStatus};
-use serde_json::Value;
 
 fn sandbox(change: impl FnOnce(&mut SandboxConfig)) -> Sandbox {
     let mut config = SandboxConfig {

@@ -1,24 +1,28 @@
-//! A softmax table as policy and learner.
+//! A softmax over a table, or over features that states share, as policy and learner.
 //!
 //! The table holds one logit per state and action; a turn is one token, the action, drawn after the last state.
 //! Everything is exact and in `f64`: log-probabilities, entropies, gradients, and with
 //! [`World::exact_success`](groupwise_core::World::exact_success) the success probability itself.  So the whole
 //! pipeline can be tested in milliseconds, and an estimator's bias and variance can be told from the noise.
 //!
-//! [`pair`] makes a [`TabularPolicy`] and a [`TabularLearner`] that share one table.  [`grouping`] analyses known
+//! [`pair`] makes a [`TabularPolicy`] and a [`TabularLearner`] that share one table.  [`linear_pair`] makes the same
+//! two over weights: logits are `base + psi theta`, the features psi given by the world, so that what is learned in one
+//! state shows in others.  [`grouping`] analyses known
 //! decision processes: what is lost and what is saved when many actions are played as few groups.
 
 mod checkpoint;
 pub mod grouping;
 mod learner;
+mod linear;
 mod policy;
 mod table;
 
-pub use groupwise_core::architecture::TabularConfig;
-use groupwise_core::seams::Symbols;
+pub use groupwise_core::architecture::{LinearConfig, TabularConfig};
+use groupwise_core::seams::{Features, Symbols};
 use groupwise_core::{Key, ParamError};
 
 pub use learner::TabularLearner;
+use linear::Linear;
 pub use policy::TabularPolicy;
 use table::{Shared, Table, Words};
 
@@ -54,9 +58,51 @@ pub fn pair(
         Some(logits) => Table::from_rows(&words, logits)?,
         None => Table::draw(&words, config.init_std, key),
     };
-    let shared = Shared::new(words, table);
+    let shared = Shared::new(words, None, table);
     let policy = TabularPolicy::new(shared.clone());
-    Ok((policy, TabularLearner::new(shared, config)))
+    let learner = TabularLearner::new(shared, config.max_grad_norm, config.micro_batch_tokens);
+    Ok((policy, learner))
+}
+
+/// A policy and its learner over the weights of a world's features.
+///
+/// # Formula
+/// `logits = base + psi theta`: `base` are the `initial_logits`, states x actions, or 0; theta are draws of
+/// `N(0, init_std^2)` under `key`.
+///
+/// # Errors
+/// A parameter outside its range, symbols that are not words or not distinct, no features or features of other states and
+/// actions, logits of another shape or not finite.
+///
+/// # Example
+/// ```
+/// use groupwise_core::seams::{Features, Policy, Symbols};
+/// use groupwise_core::{Key, Stream};
+/// use groupwise_tabular::{LinearConfig, linear_pair};
+///
+/// let symbols = Symbols::Words { states: vec!["s0".into()], actions: vec!["o0".into(), "o1".into()] };
+/// let psi = Features::new(1, 2, 1, |_, action| vec![(0, action as f64)])?;
+/// let config = LinearConfig::default();
+/// let (policy, _learner) = linear_pair(&config, &symbols, Some(psi), None, Key::new(7, Stream::Init))?;
+/// assert_eq!(policy.action_probabilities("s0"), Some(vec![0.5, 0.5]));
+/// # Ok::<(), groupwise_core::ParamError>(())
+/// ```
+pub fn linear_pair(
+    config: &LinearConfig,
+    symbols: &Symbols,
+    features: Option<Features>,
+    initial_logits: Option<Vec<Vec<f64>>>,
+    key: Key,
+) -> Result<(TabularPolicy, TabularLearner), ParamError> {
+    config.validate()?;
+    let words = Words::new(symbols)?;
+    let linear = Linear::new(&words, features, initial_logits)?;
+    let weights = linear.draw(config.init_std, key);
+    let table = Table::of(weights, Some(&linear), words.n_actions(), 0);
+    let shared = Shared::new(words, Some(linear), table);
+    let policy = TabularPolicy::new(shared.clone());
+    let learner = TabularLearner::new(shared, config.max_grad_norm, config.micro_batch_tokens);
+    Ok((policy, learner))
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use groupwise_core::seams::{PolicyError, Symbols};
 use groupwise_core::{Key, ParamError};
 use rand_distr::{Distribution, StandardNormal};
 
+use crate::linear::Linear;
+
 /// States, then actions; a word's token is its place in this order.
 #[derive(Debug)]
 pub(crate) struct Words {
@@ -87,15 +89,40 @@ impl Words {
     }
 }
 
-/// Logits, states x actions, row by row.
+/// Logits, states x actions, row by row, and the weights they come from where that is not themselves.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Table {
     pub(crate) logits: Vec<f64>,
+    /// Weights of a linear policy; empty for a table, which is trained itself.
+    weights: Vec<f64>,
     pub(crate) n_actions: usize,
     pub(crate) version: u64,
 }
 
 impl Table {
+    /// The table of these parameters: logits, or the weights of a linear policy.
+    pub(crate) fn of(parameters: Vec<f64>, linear: Option<&Linear>, n_actions: usize, version: u64) -> Self {
+        let (logits, weights) = match linear {
+            None => (parameters, Vec::new()),
+            Some(linear) => (linear.logits(&parameters), parameters),
+        };
+        Self {
+            logits,
+            weights,
+            n_actions,
+            version,
+        }
+    }
+
+    /// What is trained.
+    pub(crate) fn parameters(&self) -> &[f64] {
+        if self.weights.is_empty() {
+            &self.logits
+        } else {
+            &self.weights
+        }
+    }
+
     pub(crate) fn from_rows(words: &Words, rows: Vec<Vec<f64>>) -> Result<Self, ParamError> {
         let (n_states, n_actions) = (words.n_states(), words.n_actions());
         ParamError::check(
@@ -119,11 +146,7 @@ impl Table {
                 ));
             }
         }
-        Ok(Self {
-            logits: rows.concat(),
-            n_actions,
-            version: 0,
-        })
+        Ok(Self::of(rows.concat(), None, n_actions, 0))
     }
 
     pub(crate) fn draw(words: &Words, std: f64, key: Key) -> Self {
@@ -136,11 +159,7 @@ impl Table {
                 std * normal
             }));
         }
-        Self {
-            logits,
-            n_actions,
-            version: 0,
-        }
+        Self::of(logits, None, n_actions, 0)
     }
 
     pub(crate) fn row(&self, state: usize) -> &[f64] {
@@ -219,15 +238,28 @@ impl Softmax {
 #[derive(Clone, Debug)]
 pub(crate) struct Shared {
     pub(crate) words: Arc<Words>,
+    /// Where the logits come from, if they are not trained themselves.
+    pub(crate) linear: Option<Arc<Linear>>,
     table: Arc<RwLock<Table>>,
 }
 
 impl Shared {
-    pub(crate) fn new(words: Words, table: Table) -> Self {
+    pub(crate) fn new(words: Words, linear: Option<Linear>, table: Table) -> Self {
         Self {
             words: Arc::new(words),
+            linear: linear.map(Arc::new),
             table: Arc::new(RwLock::new(table)),
         }
+    }
+
+    /// The table of other parameters.
+    pub(crate) fn table_of(&self, parameters: Vec<f64>, version: u64) -> Table {
+        Table::of(
+            parameters,
+            self.linear.as_deref(),
+            self.words.n_actions(),
+            version,
+        )
     }
 
     /// A table is replaced as a whole, so a writer that died cannot have left half of one.

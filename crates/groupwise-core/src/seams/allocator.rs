@@ -45,4 +45,10 @@ pub trait BudgetAllocator: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// An empty batch, a budget below the least the method may hand out, results it cannot use.
     fn allocate(&self, prompts: &[PromptStats<'_>], budget: u32) -> Result<Allocation, DataError>;
+
+    /// Success rate by which the method splits, where it has one for this prompt (for calibration reports).
+    fn estimate(&self, prompt: &PromptStats<'_>) -> Option<f64> {
+        let _ = prompt;
+        None
+    }
 }

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use super::Features;
 use crate::error::DataError;
 use crate::key::Key;
 use crate::task::Task;
@@ -163,7 +164,14 @@ pub trait World: std::fmt::Debug + Send + Sync {
         BTreeMap::new()
     }
 
-    /// Logits a tabular policy starts from, states x actions, where the world prescribes them.
+    /// Features a linear policy sees, where the world has them; under the key of the task pool, since states may be tasks.
+    fn features(&self, key: Key) -> Option<Features> {
+        let _ = key;
+        None
+    }
+
+    /// Logits a tabular policy starts from, states x actions, where the world prescribes them; a linear policy adds them
+    /// to those of its features.
     fn initial_logits(&self, key: Key) -> Option<Vec<Vec<f64>>> {
         let _ = key;
         None

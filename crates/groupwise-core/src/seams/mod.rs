@@ -20,6 +20,7 @@
 mod advantage;
 mod allocator;
 mod environment;
+mod features;
 mod filter;
 mod objective;
 mod policy;
@@ -32,6 +33,7 @@ mod schedule;
 pub use advantage::AdvantageEstimator;
 pub use allocator::{Allocation, BudgetAllocator};
 pub use environment::{EnvError, Environment, Observation, StepOutcome, Symbols, World};
+pub use features::Features;
 pub use filter::GroupFilter;
 pub use objective::{Objective, Scope};
 pub use policy::{

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use groupwise_core::event::EventSink;
-use groupwise_core::seams::{PolicyError, StepReport, Symbols, TokenLoss, TokenScores};
+use groupwise_core::seams::{Features, PolicyError, StepReport, Symbols, TokenLoss, TokenScores};
 use groupwise_core::{DataError, Event, Key, Learner, Scope, TokenBatch, TokenGrads};
 use groupwise_pipeline::{Clock, Pair, PipelineError, PolicyFactory, Run, RunOptions, Trained};
 use groupwise_recipe::{Experiment, Plan, PolicySpec};
@@ -104,13 +104,17 @@ impl PolicyFactory for Tabular {
         spec: &PolicySpec,
         symbols: &Symbols,
         initial_logits: Option<Vec<Vec<f64>>>,
+        features: Option<Features>,
         key: Key,
     ) -> Result<Pair, PolicyError> {
-        let PolicySpec::Tabular(config) = spec else {
-            return Err(PolicyError::Unavailable("tabular only".into()));
+        let made = match spec {
+            PolicySpec::Tabular(config) => groupwise_tabular::pair(config, symbols, initial_logits, key),
+            PolicySpec::Linear(config) => {
+                groupwise_tabular::linear_pair(config, symbols, features, initial_logits, key)
+            }
+            PolicySpec::Transformer(_) => return Err(PolicyError::Unavailable("no transformer".into())),
         };
-        let (policy, learner) = groupwise_tabular::pair(config, symbols, initial_logits, key)
-            .map_err(|e| PolicyError::Unavailable(e.to_string()))?;
+        let (policy, learner) = made.map_err(|e| PolicyError::Unavailable(e.to_string()))?;
         let learner = Poisoned {
             inner: learner,
             step: self.poisoned_step,

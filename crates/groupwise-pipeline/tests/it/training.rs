@@ -421,3 +421,40 @@ fn a_scheduled_objective_moves_with_the_optimizer_steps() {
         assert_eq!(without, expected, "{mini_batches} mini-batches");
     }
 }
+
+#[test]
+fn groups_carry_the_estimate_that_chose_or_sized_them_and_no_later_one() {
+    let estimates = |extra: &str| -> Vec<(u64, String, Option<f64>)> {
+        let found = events(&recipe(extra)).into_iter();
+        found
+            .filter_map(|event| match event {
+                Event::Group {
+                    step, task, estimate, ..
+                } => Some((step, task, estimate)),
+                _ => None,
+            })
+            .collect()
+    };
+    assert!(
+        estimates("").iter().all(|(_, _, e)| e.is_none()),
+        "uniform groups estimate nothing"
+    );
+    let vade = estimates("[sampler.vade]\n");
+    // Before anything was observed every estimate is the prior's.
+    let first: Vec<f64> = vade
+        .iter()
+        .filter(|(step, ..)| *step == 1)
+        .filter_map(|(_, _, e)| *e)
+        .collect();
+    assert!(!first.is_empty() && first.iter().all(|e| *e == 0.5), "{first:?}");
+    assert!(vade.iter().any(|(_, _, e)| e.is_some_and(|e| e != 0.5)));
+    // A knapsack knows a prompt from the step after its first visit at the earliest (a group of two tells too little).
+    let mut first_visit = BTreeMap::new();
+    let mut known = 0;
+    for (step, task, estimate) in estimates("[allocator.knapsack]\n") {
+        let first = *first_visit.entry(task.clone()).or_insert(step);
+        assert!(estimate.is_none() || first < step, "step {step}, {task}");
+        known += usize::from(estimate.is_some());
+    }
+    assert!(known > 0);
+}

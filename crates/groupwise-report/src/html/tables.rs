@@ -257,6 +257,36 @@ pub(super) fn cost(page: &mut String, summary: &Summary) {
     phases(page, summary);
 }
 
+/// What estimates of difficulty were worth.
+pub(super) fn calibration(page: &mut String, summary: &Summary) {
+    let judged: Vec<_> = summary
+        .arms
+        .iter()
+        .filter(|a| !a.calibration.is_empty())
+        .collect();
+    if judged.is_empty() {
+        return;
+    }
+    page.push_str(&format!(
+        "<h2>Estimates of difficulty</h2>\n<p>{}</p>\n",
+        say::CALIBRATION
+    ));
+    open(page, &say::CALIBRATION_HEADS);
+    for arm in judged {
+        let found = &arm.calibration;
+        let mut cells = vec![escape(&arm.name)];
+        let columns = [
+            &found.brier,
+            &found.brier_constant,
+            &found.rank_outcome,
+            &found.rank_easiness,
+        ];
+        cells.extend(columns.map(|c| with_interval(c, value)));
+        row(page, &cells);
+    }
+    close(page);
+}
+
 fn phases(page: &mut String, summary: &Summary) {
     let names: BTreeSet<&String> = summary.arms.iter().flat_map(|a| a.phases.keys()).collect();
     if names.is_empty() {

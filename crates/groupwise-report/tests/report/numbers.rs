@@ -84,6 +84,7 @@ fn coverage_counts_tasks_that_trained_and_a_solved_task_is_paid_by_all_tokens() 
             kind,
             rewards,
             lengths,
+            estimate: None,
         },
         other => other,
     };
@@ -262,4 +263,53 @@ fn the_report_is_a_pure_function_of_the_folders_and_its_json_is_the_summary() {
         .map(|e| e.unwrap().file_name().into_string().unwrap())
         .collect();
     assert_eq!(left.len(), 4, "no temporary file stays: {left:?}");
+}
+
+#[test]
+fn estimates_of_difficulty_are_judged_in_both_forms_of_the_report() {
+    let root = tempfile::tempdir().unwrap();
+    let stated = |p: f64, rewards: &[f64]| match group(1, BillKind::Train, rewards) {
+        Event::Group {
+            step,
+            task,
+            difficulty,
+            kind,
+            rewards,
+            lengths,
+            ..
+        } => Event::Group {
+            step,
+            task,
+            difficulty,
+            kind,
+            rewards,
+            lengths,
+            estimate: Some(p),
+        },
+        other => other,
+    };
+    let events = [
+        start(0),
+        stated(0.75, &[1.0, 0.0]),
+        stated(0.25, &[0.0, 0.0]),
+        step(1, 4),
+        eval(1, 4, 0.5),
+    ];
+    let dir = write_run(root.path(), "r", "uniform", 0, &events);
+    let summary = summarize(&read_ablation(&dir).unwrap());
+    let found = &summary.arms[0].calibration;
+    close(found.brier.mean.unwrap(), (0.0625 + 0.5625 + 0.125) / 4.0);
+    close(found.brier_constant.mean.unwrap(), 0.25 * 0.75);
+    close(found.rank_outcome.mean.unwrap(), 1.0);
+    assert_eq!(found.rank_easiness.mean, None, "one difficulty has no order");
+    let markdown = groupwise_report::render_markdown(&summary);
+    assert!(
+        markdown.contains("## Estimates of difficulty") && markdown.contains("| uniform | 0.188 |"),
+        "{markdown}"
+    );
+    assert!(groupwise_report::render_html(&summary).contains("<h2>Estimates of difficulty</h2>"));
+    // A run without estimates has no such table.
+    let plain = write_run(root.path(), "s", "uniform", 0, &rising(0, 0.4, 8));
+    let summary = summarize(&read_ablation(&plain).unwrap());
+    assert!(!groupwise_report::render_markdown(&summary).contains("Estimates of difficulty"));
 }

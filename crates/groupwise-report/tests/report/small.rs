@@ -38,6 +38,7 @@ pub(crate) fn group(step: u64, kind: BillKind, rewards: &[f64]) -> Event {
         kind,
         rewards: rewards.iter().map(|r| Some(*r)).collect(),
         lengths: vec![10; rewards.len()],
+        estimate: None,
     }
 }
 

@@ -137,6 +137,7 @@ fn simulate(arm: &Arm, seed: u64, steps: u64) -> Vec<Event> {
                 kind: drawn.kind,
                 rewards: drawn.rewards,
                 lengths: drawn.lengths,
+                estimate: None,
             });
         }
         let reward = rewards_of_step.iter().sum::<f64>() / rewards_of_step.len() as f64;

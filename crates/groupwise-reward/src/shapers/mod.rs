@@ -5,9 +5,11 @@ use groupwise_core::{DataError, GroupRewards, RewardShaper, Trajectory, registry
 mod accuracy;
 mod conciser;
 mod cosine_length;
+mod curriculum_length;
 mod e_grpo;
 mod gcpo;
 mod kimi_length;
+mod listener_reward;
 mod mask_truncated;
 mod multi_objective_grpo;
 mod multirole_r1;
@@ -18,18 +20,21 @@ mod overlong;
 mod pta_grpo;
 mod pta_grpo_shaper;
 mod repetition;
+mod rule_labels;
 mod text_shape;
 mod ttrv;
 mod unlikeliness;
 
 pub use conciser::{Conciser, ConciserConfig, ConciserShaped, MixedGroups, all_correct};
 pub use cosine_length::{Clamp, CosineLengthConfig, LengthUnit};
+pub use curriculum_length::CurriculumLengthConfig;
 pub use e_grpo::{
     EGrpo, EGrpoConfig, EGrpoMember, EGrpoShaped, EGrpoStatus, EntityMatches, entity_matches,
     group_normalized_bonus, thoughts,
 };
 pub use gcpo::{AuxiliaryReward, Contrast, Gcpo, GcpoConfig, GcpoMember, GcpoShaped};
 pub use kimi_length::{KimiLengthConfig, kimi_length_rewards};
+pub use listener_reward::ListenerRewardConfig;
 pub use mask_truncated::MaskTruncatedConfig;
 pub use multi_objective_grpo::{
     LabelRegression, LabelScale, MultiObjective, MultiObjectiveGrpoConfig, label_regression,
@@ -42,6 +47,7 @@ pub use overlong::{OverlongConfig, overlong_penalty};
 pub use pta_grpo::{PlanAdvantages, PlanCredit, PlanRewards, PtaGrpo, PtaGrpoConfig};
 pub use pta_grpo_shaper::PlanRewardConfig;
 pub use repetition::{RepetitionConfig, RepetitionUnit};
+pub use rule_labels::{LabelRule, RuleLabelsConfig};
 pub use text_shape::{ShapeRule, TextShapeConfig};
 pub use ttrv::{Ttrv, TtrvConfig, VoteEntropy, VoteReward, VoteRewards};
 pub use unlikeliness::{
@@ -91,8 +97,14 @@ registry! {
         Repetition = "repetition": RepetitionConfig,
         /// Bonus for the shape of the text: tags, steps, code fences.
         TextShape = "text-shape": TextShapeConfig,
+        /// Correctness, closeness to a shrinking token budget, and format.
+        CurriculumLength = "curriculum-length": CurriculumLengthConfig,
         /// A solution earns what its plan achieved, beside its own outcome.
         PtaGrpo = "pta-grpo": PlanRewardConfig,
+        /// What a frozen listener makes of the reasoning.
+        ListenerReward = "listener-reward": ListenerRewardConfig,
+        /// Labels of a text by rules, as components.
+        RuleLabels = "rule-labels": RuleLabelsConfig,
     }
 }
 

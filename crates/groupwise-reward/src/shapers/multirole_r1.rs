@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check_group;
 use crate::diversity::{TextDiversity, split_sentences};
+use crate::pairing::PaidFor;
 
 const NAME: &str = "multirole-r1";
 
@@ -32,6 +33,7 @@ const FUNCTION_WORDS: [&str; 40] = [
 ///   then optimized at full strength, however small its weight.  It does move the optimum: watch for filler.
 /// - A reply without a word has diversity 0, so that a run survives it; the function refuses an empty text.
 /// - Unscorable: stays so.  Put this shaper first: others leave [0, 1].
+/// - `paid_for = "shuffled"`: members are paid for the diversity of one another, see [`PaidFor`]: a control.
 ///
 /// # Errors
 /// Parameters: `delta` outside [0, 1]; those of [`TextDiversity`].  Data: an accuracy outside [0, 1]; rewards and members
@@ -63,6 +65,8 @@ pub struct MultiroleR1Config {
     pub ngram: usize,
     /// Inventory of function words, in lower case.
     pub function_words: Vec<String>,
+    /// Whose diversity a member is paid for.
+    pub paid_for: PaidFor,
 }
 
 impl Default for MultiroleR1Config {
@@ -73,6 +77,7 @@ impl Default for MultiroleR1Config {
             yule_scale: 100.0,
             ngram: 2,
             function_words: FUNCTION_WORDS.map(str::to_owned).to_vec(),
+            paid_for: PaidFor::Own,
         }
     }
 }
@@ -123,9 +128,14 @@ impl Part<dyn RewardShaper> for MultiroleR1Config {
             yule_scale,
             ngram,
             function_words,
+            paid_for,
         } = self;
+        let whose = match paid_for {
+            PaidFor::Own => "",
+            PaidFor::Shuffled => " of another member, drawn",
+        };
         format!(
-            "R_i = {delta} acc_i + (1 - {delta}) div_i; div: mean of V/N, H(tokens)/ln V, variation of lengths, \
+            "R_i = {delta} acc_i + (1 - {delta}) div_i; div{whose}: mean of V/N, H(tokens)/ln V, variation of lengths, \
              H(types)/ln {num_types}, distance of neighbors, 1/(1 + K/{yule_scale}), distinct {ngram}-grams, \
              H(function words)/ln {}",
             function_words.len()
@@ -138,6 +148,7 @@ impl Part<dyn RewardShaper> for MultiroleR1Config {
             delta: self.delta,
             diversity: TextDiversity::new(self.num_types, self.yule_scale, self.ngram)?,
             function_words: self.function_words.clone(),
+            paid_for: self.paid_for,
         }))
     }
 }
@@ -147,6 +158,7 @@ struct MultiroleR1 {
     delta: f64,
     diversity: TextDiversity,
     function_words: Vec<String>,
+    paid_for: PaidFor,
 }
 
 impl MultiroleR1 {
@@ -175,8 +187,7 @@ impl RewardShaper for MultiroleR1 {
                 "is already there: diversity would count twice",
             ));
         }
-        let mut diversities = vec![None; members.len()];
-        let mut mixed = rewards.rewards.clone();
+        let mut scored = Vec::new();
         for (i, member) in members.iter().enumerate() {
             let Some(accuracy) = rewards.rewards[i] else {
                 continue;
@@ -185,9 +196,15 @@ impl RewardShaper for MultiroleR1 {
                 let what = format!("reward {accuracy}: diversity is mixed with rewards in [0, 1]");
                 return Err(DataError::value(format!("trajectory {i}"), what));
             }
-            let diversity = self.diversity(member.answer())?;
-            diversities[i] = Some(diversity);
-            mixed[i] = Some(mix(accuracy, diversity, self.delta));
+            scored.push((i, accuracy, self.diversity(member.answer())?));
+        }
+        let mut diversities = vec![None; members.len()];
+        let mut mixed = rewards.rewards.clone();
+        let order = self.paid_for.order(scored.iter().map(|(i, ..)| &members[*i]));
+        for ((i, accuracy, _), from) in scored.iter().zip(order) {
+            let diversity = scored[from].2;
+            diversities[*i] = Some(diversity);
+            mixed[*i] = Some(mix(*accuracy, diversity, self.delta));
         }
         rewards.rewards = mixed;
         rewards.components.insert(NAME.to_owned(), diversities);
@@ -307,6 +324,42 @@ mod tests {
     }
 
     #[test]
+    fn shuffled_members_are_paid_for_one_another() {
+        let texts = ["a b c", "a a a", "the dog", "x.", "y z!", "a? b? c d"];
+        let scores = vec![Some(1.0), Some(0.0), None, Some(0.5), Some(1.0), Some(0.0)];
+        let paid = |paid_for, version| {
+            let members = texts.map(|text| Trajectory {
+                version,
+                ..reply(text)
+            });
+            let config = MultiroleR1Config {
+                paid_for,
+                ..Default::default()
+            };
+            let mut rewards = GroupRewards::new("v", scores.clone());
+            shape(&config, &members, &mut rewards).unwrap();
+            for (i, score) in scores.iter().enumerate() {
+                let mixed = score
+                    .zip(rewards.components[NAME][i])
+                    .map(|(acc, div)| mix(acc, div, 0.9));
+                assert_eq!(rewards.rewards[i], mixed);
+            }
+            rewards.components.remove(NAME).unwrap()
+        };
+        let own = paid(PaidFor::Own, 0);
+        let sorted = |mut scores: Vec<Option<f64>>| {
+            scores.sort_by(|a, b| a.partial_cmp(b).unwrap());
+            scores
+        };
+        // A permutation may happen to change nothing; eight in a row do not.
+        let shuffled: Vec<_> = (0..8).map(|version| paid(PaidFor::Shuffled, version)).collect();
+        assert!(shuffled.iter().any(|scores| *scores != own));
+        for scores in shuffled {
+            assert_eq!(sorted(own.clone()), sorted(scores));
+        }
+    }
+
+    #[test]
     fn every_parameter_changes_the_diversity() {
         let members = [reply("The cat. The dog, the cat? A dog of the house")];
         let of = |config: MultiroleR1Config| {
@@ -364,6 +417,7 @@ mod tests {
             yule_scale: 50.0,
             ngram: 3,
             function_words: vec!["a".to_owned()],
+            paid_for: PaidFor::Own,
         };
         assert_eq!(
             config.formula(),

@@ -21,6 +21,7 @@ mod multiple_choice;
 mod overlap;
 mod qa_match;
 mod ranked_list;
+mod reward_ensemble;
 mod sari;
 mod srpo;
 mod temporal_r1;
@@ -54,6 +55,7 @@ pub use multiple_choice::{MultipleChoiceConfig, choice_of_response, letters};
 pub use overlap::{OverlapConfig, OverlapMetric};
 pub use qa_match::{QaMatchConfig, QaMetric, sub_exact_match};
 pub use ranked_list::{ListMetric, RankedListConfig, read_list};
+pub use reward_ensemble::RewardEnsembleConfig;
 pub use sari::{Layout, SariConfig, sari_reward};
 pub use srpo::{SrpoConfig, SrpoReward, SrpoVersion, TwoAnswers, length_bump};
 pub use temporal_r1::{
@@ -134,6 +136,8 @@ registry! {
         Gsm8k = "gsm8k": Gsm8kConfig,
         /// The answer equals the reference as mathematics.
         Math = "math": MathConfig,
+        /// Scores of an ensemble of learned rewards, reduced to one.
+        RewardEnsemble = "reward-ensemble": RewardEnsembleConfig,
     }
 }
 
@@ -224,6 +228,7 @@ mod tests {
             ("suggestion", "tap".into()),
             ("numbers", serde_json::json!([3])),
             ("target", 3.into()),
+            ("member_scores", serde_json::json!({"3": [1.0]})),
         ] {
             task.columns.insert(column.to_owned(), value);
         }

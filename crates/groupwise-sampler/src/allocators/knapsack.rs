@@ -318,6 +318,10 @@ impl BudgetAllocator for Knapsack {
             surplus: plan.surplus,
         })
     }
+
+    fn estimate(&self, prompt: &PromptStats<'_>) -> Option<f64> {
+        self.window.of(prompt, Success::Binary).ok()?.if_known()
+    }
 }
 
 impl Kinds {

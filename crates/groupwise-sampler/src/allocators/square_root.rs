@@ -115,6 +115,10 @@ impl BudgetAllocator for SquareRoot {
             surplus: 0,
         })
     }
+
+    fn estimate(&self, prompt: &PromptStats<'_>) -> Option<f64> {
+        self.window.of(prompt, self.success).ok()?.rate
+    }
 }
 
 /// Standard deviation of a binary reward of mean `f`: `sqrt(f (1 - f))`.
