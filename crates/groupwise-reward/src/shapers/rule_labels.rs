@@ -374,11 +374,11 @@ mod tests {
             "`name` = polite: must be there once"
         );
         assert_eq!(
-            refused(|c| drop(c.scales.insert("safe".into(), f64::NAN))),
+            refused(|c| c.scales = BTreeMap::from([("safe".into(), f64::NAN)])),
             "`scales` = safe = NaN: must be finite numbers"
         );
         assert_eq!(
-            refused(|c| drop(c.scales.insert("kind".into(), 1.0))),
+            refused(|c| c.scales = BTreeMap::from([("kind".into(), 1.0)])),
             "`scales` = kind: must be the name of a label"
         );
         assert_eq!(
