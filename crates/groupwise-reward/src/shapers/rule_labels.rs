@@ -250,6 +250,7 @@ impl RewardShaper for RuleLabels {
 #[cfg(test)]
 mod tests {
     use groupwise_core::{StopReason, Turn};
+    use proptest::prelude::*;
 
     use super::super::testing::member;
     use super::*;
@@ -328,6 +329,24 @@ mod tests {
             assert_eq!(labels("hi bye hi", turns), [0.0, 0.0, 0.0, 1.0]);
             assert_eq!(labels("", turns), [0.0, 0.0, 0.0, 1.0]);
             assert_eq!(labels("rooms knifes", turns), [0.0, 0.0, 0.0, 1.0]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn labels_are_0_or_their_scale_and_do_not_depend_on_how_a_text_is_cut_into_turns(
+            words in prop::collection::vec(prop::sample::select(vec!["hi", "bye", "room", "open", "door", "knife", "x"]), 1..9),
+        ) {
+            let text = words.join(" ");
+            let found = labels(&text, true);
+            prop_assert_eq!(found, labels(&text, false));
+            for (value, scale) in found.into_iter().zip([1.0, 1.0, 10.0, 1.0]) {
+                prop_assert!(value == 0.0 || value == scale);
+            }
+            // A word in front is a new first word, and can break no pair that is there nor lose what is mentioned.
+            let longer = labels(&format!("knife {text}"), true);
+            prop_assert_eq!((longer[0], longer[1], longer[3]), (0.0, found[1], 0.0));
+            prop_assert_eq!(longer[2], found[2]);
         }
     }
 
