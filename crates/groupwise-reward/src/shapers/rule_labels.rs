@@ -250,6 +250,7 @@ impl RewardShaper for RuleLabels {
 #[cfg(test)]
 mod tests {
     use groupwise_core::{StopReason, Turn};
+    use proptest::prelude::*;
 
     use super::super::testing::member;
     use super::*;
@@ -331,6 +332,24 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn labels_are_0_or_their_scale_and_do_not_depend_on_how_a_text_is_cut_into_turns(
+            words in prop::collection::vec(prop::sample::select(vec!["hi", "bye", "room", "open", "door", "knife", "x"]), 1..9),
+        ) {
+            let text = words.join(" ");
+            let found = labels(&text, true);
+            prop_assert_eq!(found, labels(&text, false));
+            for (value, scale) in found.into_iter().zip([1.0, 1.0, 10.0, 1.0]) {
+                prop_assert!(value == 0.0 || value == scale);
+            }
+            // A word in front is a new first word, and can break no pair that is there nor lose what is mentioned.
+            let longer = labels(&format!("knife {text}"), true);
+            prop_assert_eq!((longer[0], longer[1], longer[3]), (0.0, found[1], 0.0));
+            prop_assert_eq!(longer[2], found[2]);
+        }
+    }
+
     #[test]
     fn unscorable_members_have_no_label_and_labels_are_given_once() {
         let (mut task, memory) = (Task::new("t", "", ""), PromptMemory::new(1, 1));
@@ -374,11 +393,11 @@ mod tests {
             "`name` = polite: must be there once"
         );
         assert_eq!(
-            refused(|c| drop(c.scales.insert("safe".into(), f64::NAN))),
+            refused(|c| c.scales = BTreeMap::from([("safe".into(), f64::NAN)])),
             "`scales` = safe = NaN: must be finite numbers"
         );
         assert_eq!(
-            refused(|c| drop(c.scales.insert("kind".into(), 1.0))),
+            refused(|c| c.scales = BTreeMap::from([("kind".into(), 1.0)])),
             "`scales` = kind: must be the name of a label"
         );
         assert_eq!(

@@ -109,6 +109,14 @@ struct View {
     second: [String; 2],
 }
 
+/// A view with its share of prompts in the domain of training and out of it.
+#[derive(Clone, Debug)]
+struct Shared {
+    view: View,
+    inside: f64,
+    outside: f64,
+}
+
 /// Which strings the criteria of a pattern favor, and the better one.
 fn criteria(pattern: usize) -> (String, usize) {
     let favored = [0, 1, 2].map(|k| pattern >> k & 1);
@@ -132,28 +140,40 @@ impl TraceAnswer {
         }
     }
 
-    /// The better string of a task and its views, each with its share in the domain of training and out of it.
-    fn views_of(&self, task: &Task) -> Option<(usize, Vec<(View, f64, f64)>)> {
+    /// The better string of a task and its views.
+    fn views_of(&self, task: &Task) -> Option<(usize, Vec<Shared>)> {
         let better = STRINGS.iter().position(|s| *s == task.reference)?;
         let Some(share) = self.config.cue else {
             let n = task.columns.get("prompt")?.as_u64().map(|n| n as usize)?;
             let view = (n < self.config.n_prompts).then(|| Self::private_view(n))?;
-            return Some((better, vec![(view, 1.0, 1.0)]));
+            return Some((
+                better,
+                vec![Shared {
+                    view,
+                    inside: 1.0,
+                    outside: 1.0,
+                }],
+            ));
         };
         let pattern = task.columns.get("pattern")?.as_u64().map(|n| n as usize)?;
         if pattern >= PATTERNS || criteria(pattern).1 != better {
             return None;
         }
-        let views = [(better, share), (1 - better, 1.0 - share)]
-            .map(|(cue, share)| (Self::cued_view(pattern, cue), share, 0.5));
+        let views = [(better, share), (1 - better, 1.0 - share)].map(|(cue, inside)| Shared {
+            view: Self::cued_view(pattern, cue),
+            inside,
+            outside: 0.5,
+        });
         Some((better, views.to_vec()))
     }
 
     /// The view whose first state is the task's prompt, and the better string.
     fn played(&self, task: &Task) -> Option<(usize, View)> {
         let (better, views) = self.views_of(task)?;
-        let view = views.into_iter().find(|(view, ..)| view.first == task.prompt)?;
-        Some((better, view.0))
+        let shared = views
+            .into_iter()
+            .find(|shared| shared.view.first == task.prompt)?;
+        Some((better, shared.view))
     }
 
     /// Task of a prompt; with a cue its pattern and what it names.
@@ -188,7 +208,12 @@ impl TraceAnswer {
     fn exact(&self, task: &Task, policy: &dyn Fn(&str) -> Option<Vec<f64>>) -> Option<[f64; 4]> {
         let (better, views) = self.views_of(task)?;
         let mut sums = [0.0; 4];
-        for (view, inside, outside) in views {
+        for Shared {
+            view,
+            inside,
+            outside,
+        } in views
+        {
             let [right, contradiction, truth] = Self::expected(&view, better, policy)?;
             for (sum, value) in sums.iter_mut().zip([right, contradiction, truth]) {
                 *sum += inside * value;
