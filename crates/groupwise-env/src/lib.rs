@@ -14,6 +14,7 @@
 //! | [`answer-pools`](envs::answer_pools) | 1 | 1 | by verifier `reward-ensemble` |
 //! | [`class-points`](envs::class_points) | 1 | 1 | 1 for the right class |
 //! | [`menu-screens`](envs::menu_screens) | 1 | clicks of a goal | by verifier `gui-critic-r1` |
+//! | [`category-arms`](envs::category_arms) | 1 | place of the category | 1 for the demonstrated arm |
 //!
 //! Every generated task carries its ground-truth difficulty, so that a sampler's estimate can be compared with it.
 

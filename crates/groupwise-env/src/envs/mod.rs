@@ -2,6 +2,7 @@
 
 pub mod action_classes;
 pub mod answer_pools;
+pub mod category_arms;
 pub mod class_points;
 pub mod digit_chain;
 pub mod digit_completion;
@@ -46,5 +47,7 @@ registry! {
         ClassPoints = "class-points": class_points::ClassPointsConfig,
         /// Screens of buttons on which a linear critic judges a proposed click.
         MenuScreens = "menu-screens": menu_screens::MenuScreensConfig,
+        /// Contextual bandits of common and of rare categories.
+        CategoryArms = "category-arms": category_arms::CategoryArmsConfig,
     }
 }
