@@ -23,6 +23,7 @@
 //! | [`reply-labels`](envs::reply_labels) | one per word | 2 where labels conflict, else 1 | by shapers |
 //! | [`opinion-table`](envs::opinion_table) | 1 | 2 where roles disagree, else 1 | share of sentences that say their role's opinion |
 //! | [`trace-dialects`](envs::trace_dialects) | 1 | digits | 1 if the answer is right |
+//! | [`category-arms`](envs::category_arms) | 1 | place of the category | 1 for the demonstrated arm |
 //!
 //! Every generated task carries its ground-truth difficulty, so that a sampler's estimate can be compared with it.
 

@@ -37,6 +37,18 @@ impl Combine {
     }
 }
 
+/// Which prompt a coefficient weighs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Assignment {
+    /// The one it was computed for.
+    #[default]
+    Own,
+    /// The next one of the batch, the last one's the first: a control that keeps how much coefficients vary and drops
+    /// what they say.  Batches are in random order.
+    Next,
+}
+
 /// GRPO's advantage times a coefficient of the prompt: how different the policy's answers are from the demonstration,
 /// times how well the reward tells the two apart.
 ///
@@ -96,6 +108,8 @@ pub struct DrIrlConfig {
     pub eps: f64,
     /// What a lone scorable member gets.
     pub singleton: Singleton,
+    /// Which prompt a coefficient weighs; any but its own is a control of this workspace.
+    pub assignment: Assignment,
 }
 
 impl Default for DrIrlConfig {
@@ -108,6 +122,7 @@ impl Default for DrIrlConfig {
             std: Spread::Sample,
             eps: 1e-6,
             singleton: Singleton::Zero,
+            assignment: Assignment::Own,
         }
     }
 }
@@ -273,8 +288,14 @@ impl Part<dyn AdvantageEstimator> for DrIrlConfig {
         let tau = self.tau.map_or("4 var(gap)".to_owned(), |tau| tau.to_string());
         format!(
             "A_i = a (r_i - mean(r)) / (std(r; {n}) + {:e}), a = {a}; a_D = s(1 - W) / s(mean(1 - W)), \
-             a_M = s(mean kept gap) / s(mean gap), gap = {} - mean(r), tau = {tau}, per `{}`",
-            self.eps, self.demonstration_reward, self.category_column
+             a_M = s(mean kept gap) / s(mean gap), gap = {} - mean(r), tau = {tau}, per `{}`{}",
+            self.eps,
+            self.demonstration_reward,
+            self.category_column,
+            match self.assignment {
+                Assignment::Own => "",
+                Assignment::Next => "; each a weighs the next prompt instead",
+            }
         )
     }
 
@@ -330,6 +351,10 @@ impl AdvantageEstimator for DrIrl {
             for (prompt, data) in prompts.iter().zip(data) {
                 factors[prompt.group] = self.config.combine.of(data, model);
             }
+        }
+        if self.config.assignment == Assignment::Next {
+            let shift = factors.len().min(1);
+            factors.rotate_right(shift);
         }
         scale_groups(batch.groups, &factors, &mut advantages)?;
         inputs::check_result(&advantages)?;

@@ -82,6 +82,22 @@ proptest! {
     }
 
     #[test]
+    fn coefficients_of_the_next_prompt_are_the_same_ones_on_others(replies in prop::collection::vec("[ab]{1,2} [ab]", 2..6)) {
+        // Every group has the same rewards, so its scale shows its coefficient.
+        let group = |reply: &String| -> Group {
+            (0, "a b".into(), vec![(Some(1.0), reply.clone()), (Some(0.0), reply.clone())])
+        };
+        let groups: Vec<Group> = replies.iter().map(group).collect();
+        let scales = |assignment| -> Vec<f64> {
+            let config = DrIrlConfig { assignment, ..Default::default() };
+            estimate(&config, &groups).unwrap().chunks(2).map(|a| a[0]).collect()
+        };
+        let mut own = scales(Assignment::Own);
+        own.rotate_right(1);
+        prop_assert_eq!(own, scales(Assignment::Next));
+    }
+
+    #[test]
     fn equal_differences_have_coefficient_one(delta in 0.0..2.0f64, n in 1usize..6) {
         for a in data_coefficients(&vec![delta; n])? {
             prop_assert!((a - 1.0).abs() < 1e-12);

@@ -37,7 +37,8 @@ pub use areal::ArealConfig;
 pub use curriculum_length::{CurriculumLengthConfig, root_variance_advantages};
 pub use dr_grpo::DrGrpoConfig;
 pub use dr_irl::{
-    Combine, DrIrlConfig, ModelCoefficient, clause_similarity, cosine, data_coefficients, model_coefficient,
+    Assignment, Combine, DrIrlConfig, ModelCoefficient, clause_similarity, cosine, data_coefficients,
+    model_coefficient,
 };
 pub use flow_grpo::{FlowGrpoConfig, folded_turn_weights};
 pub use gae::{GaeConfig, RewardSource, Whitening};

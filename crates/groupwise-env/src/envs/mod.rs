@@ -3,6 +3,7 @@
 pub mod action_classes;
 pub mod answer_pools;
 pub mod answer_twice;
+pub mod category_arms;
 pub mod class_points;
 pub mod digit_chain;
 pub mod digit_completion;
@@ -73,5 +74,7 @@ registry! {
         OpinionTable = "opinion-table": opinion_table::OpinionTableConfig,
         /// Sums of digits, reasoned about in a native dialect or an expert's.
         TraceDialects = "trace-dialects": trace_dialects::TraceDialectsConfig,
+        /// Contextual bandits of common and of rare categories.
+        CategoryArms = "category-arms": category_arms::CategoryArmsConfig,
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use groupwise_core::PromptSampler;
 
+pub mod category_balanced;
 pub mod cures;
 pub mod length_staged;
 pub mod sari;
@@ -43,6 +44,8 @@ registry! {
         TemporalR1 = "temporal-r1": temporal_r1::TemporalR1Config,
         /// Short tasks first, in stages.
         LengthStaged = "length-staged": length_staged::LengthStagedConfig,
+        /// Every category equally often.
+        CategoryBalanced = "category-balanced": category_balanced::CategoryBalancedConfig,
     }
 }
 

@@ -118,7 +118,7 @@ fn simulate(config: &MenuScreensConfig, task: &Task, answers: Option<&[f64]>, ke
     let n = config.n_buttons;
     let (mut k, budget) = (0, 2 * right.len());
     for steps in 1..=budget {
-        let mut propose = |rng: &mut groupwise_core::key::KeyedRng| {
+        let propose = |rng: &mut groupwise_core::key::KeyedRng| {
             if rng.uniform() < config.actor {
                 return right[k];
             }
