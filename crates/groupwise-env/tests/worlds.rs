@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use groupwise_core::seams::{Environment, Symbols, World};
 use groupwise_core::{Key, Stream, Task};
-use groupwise_env::envs::{digit_chain, digit_completion};
+use groupwise_env::envs::{digit_chain, digit_completion, running_sum};
 use groupwise_env::{WorldContext, WorldSpec};
 
 fn key(seed: u64) -> Key {
@@ -24,6 +24,22 @@ fn each(mut check: impl FnMut(&str, &dyn World)) {
         check(name, world(name).as_ref());
     }
 }
+
+/// Worlds whose answers a verifier or shaper judges by more than one figure: their tests stand beside them.
+const JUDGED_ELSEWHERE: &[&str] = &[
+    "answer-pools",
+    "class-points",
+    "menu-screens",
+    "answer-twice",
+    "trace-answer",
+    "reply-labels",
+    "opinion-table",
+    "trace-dialects",
+    "category-arms",
+];
+
+/// Worlds that list all there is.
+const SAME_UNDER_EVERY_KEY: &[&str] = &["answer-twice", "reply-labels"];
 
 /// Plays an episode; returns what was seen and the return.
 fn play(
@@ -59,9 +75,19 @@ fn the_registry_is_complete_and_speaks() {
             "skill-chain",
             "interval-bins",
             "action-classes",
+            "running-sum",
             "effort-choice",
             "fact-chain",
-            "plan-choice"
+            "plan-choice",
+            "answer-pools",
+            "class-points",
+            "menu-screens",
+            "answer-twice",
+            "trace-answer",
+            "reply-labels",
+            "opinion-table",
+            "trace-dialects",
+            "category-arms"
         ]
     );
     for part in WorldSpec::catalogue() {
@@ -95,7 +121,8 @@ fn tasks_are_a_function_of_the_key_with_unique_identities() {
         for tasks in [World::train_tasks, World::eval_tasks] {
             let first = tasks(world, key(3)).expect("tasks");
             assert_eq!(first, tasks(world, key(3)).expect("tasks"), "{name}");
-            assert_ne!(first, tasks(world, key(4)).expect("tasks"), "{name}");
+            let other = tasks(world, key(4)).expect("tasks");
+            assert_eq!(first == other, SAME_UNDER_EVERY_KEY.contains(&name), "{name}");
             let ids: BTreeSet<&str> = first.iter().map(|task| task.id.as_str()).collect();
             assert_eq!(ids.len(), first.len(), "{name}");
         }
@@ -149,6 +176,11 @@ fn prompts_and_references_are_spelled_with_the_symbols() {
 fn is_right(name: &str, prompt: &str, answer: &str) -> bool {
     match name {
         "digit-chain" => digit_chain::check(digit_chain::Form::default(), 10, prompt, answer).is_ok(),
+        "running-sum" => {
+            let sums = running_sum::running_sums(prompt, 10).expect("a prompt");
+            let last = sums.last().expect("a sum").to_string();
+            answer.split_once(':').is_some_and(|(_, found)| found == last)
+        }
         _ => digit_completion::complete(prompt).as_deref() == Some(answer),
     }
 }
@@ -156,6 +188,9 @@ fn is_right(name: &str, prompt: &str, answer: &str) -> bool {
 #[test]
 fn a_scripted_solver_solves_every_task() {
     each(|name, world| {
+        if JUDGED_ELSEWHERE.contains(&name) {
+            return;
+        }
         for task in world.train_tasks(key(5)).expect("tasks") {
             let mut episode = world
                 .start(&task, Key::new(1, Stream::Environment))
@@ -226,6 +261,9 @@ fn random_success(world: &dyn World, name: &str, task: &Task, sample: u64) -> f6
 fn a_random_policy_earns_its_expected_floor() {
     // 3.29 standard errors of a mean of independent binary results: alpha 0.001; graded ones vary less.
     each(|name, world| {
+        if JUDGED_ELSEWHERE.contains(&name) {
+            return;
+        }
         let tasks: Vec<Task> = world.train_tasks(key(6)).expect("tasks");
         let chance = |task: &Task| match world.symbols() {
             Symbols::Characters(symbols) => {

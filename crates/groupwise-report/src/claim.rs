@@ -95,7 +95,8 @@ pub struct ClaimSummary {
 ///
 /// Otherwise it is inconclusive.
 /// # Edge cases
-/// An interval without width comes from equal differences on all seeds and is inconclusive.
+/// An interval without width comes from equal differences on all seeds and is inconclusive, but for a claim of no effect
+/// where every difference is exactly 0: that is what it says.
 /// # Example
 /// ```
 /// use groupwise_report::{Claim, ClaimVerdict, claim::judge};
@@ -122,7 +123,10 @@ pub fn judge(claim: &Claim, interval: &Interval) -> ClaimVerdict {
         Direction::NotLower => (low > -margin, high < -margin),
         Direction::Equal => (low > -margin && high < margin, high < -margin || low > margin),
     };
+    // No difference on any seed is what a claim of no effect says.
+    let identical = claim.direction == Direction::Equal && (estimate, low, high) == (0.0, 0.0, 0.0);
     match (has_width, holds, fails) {
+        _ if identical => ClaimVerdict::Holds,
         (true, true, _) => ClaimVerdict::Holds,
         (true, false, true) => ClaimVerdict::DoesNotHold,
         _ => ClaimVerdict::Inconclusive,
@@ -184,6 +188,18 @@ mod tests {
         }
         assert_eq!(
             judge(&equal, &interval(0.01, -0.01, 0.03)),
+            ClaimVerdict::Inconclusive
+        );
+        // Identical on every seed, whatever the margin; but only a claim of no effect says so.
+        for (direction, expected) in [
+            (Direction::Equal, ClaimVerdict::Holds),
+            (Direction::NotLower, ClaimVerdict::Inconclusive),
+            (Direction::Higher, ClaimVerdict::Inconclusive),
+        ] {
+            assert_eq!(judge(&claim(0.0, direction), &interval(0.0, 0.0, 0.0)), expected);
+        }
+        assert_eq!(
+            judge(&equal, &interval(0.01, 0.01, 0.01)),
             ClaimVerdict::Inconclusive
         );
     }

@@ -163,6 +163,9 @@ fn simulate(config: &MenuScreensConfig, task: &Task, answers: Option<&[f64]>, ke
     )
 }
 
+/// How a run went, and whether it deleted, without and with the critic.
+type Both = ((TaskRun, bool), (TaskRun, bool));
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
 
@@ -174,14 +177,14 @@ proptest! {
         let p = random_critic(&weights);
         let found = world.exact_measures(task, &|_| Some(p.clone()));
         let n = 20_000u64;
-        let runs: Vec<((TaskRun, bool), (TaskRun, bool))> = (0..n)
+        let runs: Vec<Both> = (0..n)
             .map(|i| {
                 let key = Key::new(i, Stream::Environment);
                 let without = simulate(&config, task, None, key.named("without", 0));
                 (without, simulate(&config, task, Some(&p), key.named("with", 0)))
             })
             .collect();
-        let share = |holds: &dyn Fn(&((TaskRun, bool), (TaskRun, bool))) -> bool| {
+        let share = |holds: &dyn Fn(&Both) -> bool| {
             runs.iter().filter(|r| holds(r)).count() as f64 / n as f64
         };
         // Five standard errors of a binomial share.
