@@ -31,6 +31,7 @@ mod certain;
 pub mod envs;
 pub mod inversion;
 mod rows;
+mod sides;
 mod single_turn;
 
 use std::path::PathBuf;

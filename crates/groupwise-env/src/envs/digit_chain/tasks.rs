@@ -1,18 +1,11 @@
 //! Instances of the digit chain with a given number of carries.
 
-use std::collections::BTreeSet;
-
-use groupwise_core::key::{KeyedRng, hash_str};
+use groupwise_core::key::KeyedRng;
 use groupwise_core::{DataError, Key, Task};
 
 use super::check::{links_of, write_answer, write_prompt};
 use super::{DigitChainConfig, Form};
-
-/// One instance in so many is kept for evaluation, by its hash.
-const EVAL_SHARE: u64 = 5;
-
-/// Instances drawn for one task before its level counts as exhausted.
-const ATTEMPTS: usize = 10_000;
+use crate::sides;
 
 /// Which side of the pool a task is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,25 +28,24 @@ pub(super) fn generate(
         Split::Train => "train",
         Split::Eval => "eval",
     };
-    let stream = format!("digit-chain/{name}");
     let levels = config.max_carries - config.min_carries + 1;
-    let mut seen = BTreeSet::new();
-    let mut tasks = Vec::with_capacity(n);
-    for i in 0..n {
-        let carries = config.min_carries + i % levels;
-        let mut rng = key.named(&stream, i as u64).rng();
-        let fresh = (0..ATTEMPTS)
-            .map(|_| draw(config, carries, &mut rng))
-            .find(|columns| split_of(columns) == split && seen.insert(columns.clone()));
-        let Some(columns) = fresh else {
-            let what = format!(
-                "no instance with {carries} carries is left for task {i}; ask for fewer tasks or raise `extra_digits`"
-            );
-            return Err(DataError::value(format!("digit-chain, {name} tasks"), what));
-        };
-        tasks.push(make_task(config, format!("digit-chain/{name}-{i:04}"), &columns));
-    }
-    Ok(tasks)
+    let carries = |i: usize| config.min_carries + i % levels;
+    let instances = sides::distinct(
+        ("digit-chain", name),
+        n,
+        key,
+        |i, rng| Some(draw(config, carries(i), rng)).filter(|columns| split_of(columns) == split),
+        |i| {
+            format!(
+                "no instance with {} carries is left for task {i}; ask for fewer tasks or raise `extra_digits`",
+                carries(i)
+            )
+        },
+    )?;
+    let task = |(i, columns): (usize, &Vec<Vec<u8>>)| {
+        make_task(config, format!("digit-chain/{name}-{i:04}"), columns)
+    };
+    Ok(instances.iter().enumerate().map(task).collect())
 }
 
 fn make_task(config: &DigitChainConfig, id: String, columns: &[Vec<u8>]) -> Task {
@@ -73,7 +65,7 @@ fn split_of(columns: &[Vec<u8>]) -> Split {
     let prompt = write_prompt(Form::MostFirst, columns);
     let mut operands: Vec<&str> = prompt.trim_end_matches('=').split('+').collect();
     operands.sort_unstable();
-    if hash_str(&operands.join("+")).is_multiple_of(EVAL_SHARE) {
+    if sides::is_held_out(&operands.join("+")) {
         Split::Eval
     } else {
         Split::Train
@@ -155,7 +147,7 @@ fn count_sums(k: usize, digits: (u8, u8)) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use groupwise_core::{Part, Stream};
     use proptest::prelude::*;

@@ -1,17 +1,10 @@
 //! Prompts of the running sum, and demonstrations for a supervised start.
 
-use std::collections::BTreeSet;
-
-use groupwise_core::key::hash_str;
+use groupwise_core::key::KeyedRng;
 use groupwise_core::{DataError, Key, Task};
 
 use super::{RunningSumConfig, Scratch, running_sums, scratch};
-
-/// One prompt in so many is kept for evaluation, by its hash.
-const EVAL_SHARE: u64 = 5;
-
-/// Prompts drawn for one task before the side counts as exhausted.
-const ATTEMPTS: usize = 10_000;
+use crate::sides;
 
 /// Which side of the pool a task is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,25 +24,22 @@ pub(super) fn generate(
         Split::Train => "train",
         Split::Eval => "eval",
     };
-    let mut seen = BTreeSet::new();
-    let mut tasks = Vec::with_capacity(n);
-    for i in 0..n {
-        let mut rng = key.named(&format!("running-sum/{name}"), i as u64).rng();
-        let fresh = (0..ATTEMPTS)
-            .map(|_| draw(config, &mut rng))
-            .find(|prompt| side_of(prompt) == split && seen.insert(prompt.clone()));
-        let Some(prompt) = fresh else {
-            let what = format!("no prompt is left for task {i}; ask for fewer tasks or raise `n_digits`");
-            return Err(DataError::value(format!("running-sum, {name} tasks"), what));
-        };
-        tasks.push(make_task(
+    let prompts = sides::distinct(
+        ("running-sum", name),
+        n,
+        key,
+        |_, rng| draw(config, split, rng),
+        |i| format!("no prompt is left for task {i}; ask for fewer tasks or raise `n_digits`"),
+    )?;
+    let task = |(i, prompt)| {
+        make_task(
             config,
             format!("running-sum/{name}-{i:04}"),
             prompt,
             Scratch::None,
-        ));
-    }
-    Ok(tasks)
+        )
+    };
+    Ok(prompts.into_iter().enumerate().map(task).collect())
 }
 
 /// Demonstrations, from the training side; prompts may repeat.
@@ -59,9 +49,7 @@ pub(super) fn demonstrations(config: &RunningSumConfig, key: Key) -> Result<Vec<
     (0..config.n_warm_start)
         .map(|i| {
             let mut rng = key.named("running-sum/warm-start", i as u64).rng();
-            let drawn = (0..ATTEMPTS)
-                .map(|_| draw(config, &mut rng))
-                .find(|p| side_of(p) == Split::Train);
+            let drawn = sides::attempt(|| draw(config, Split::Train, &mut rng));
             let prompt = drawn.ok_or_else(|| {
                 DataError::value(
                     "running-sum, demonstrations",
@@ -86,18 +74,12 @@ pub(super) fn demonstrations(config: &RunningSumConfig, key: Key) -> Result<Vec<
         .collect()
 }
 
-fn draw(config: &RunningSumConfig, rng: &mut groupwise_core::key::KeyedRng) -> String {
+/// A prompt, every one equally likely, if it is of this side.
+fn draw(config: &RunningSumConfig, split: Split, rng: &mut KeyedRng) -> Option<String> {
     let modulus = u64::from(config.modulus);
     let digits = (0..config.n_digits).map(|_| char::from(b'0' + rng.below(modulus) as u8));
-    digits.chain(['=']).collect()
-}
-
-fn side_of(prompt: &str) -> Split {
-    if hash_str(prompt).is_multiple_of(EVAL_SHARE) {
-        Split::Eval
-    } else {
-        Split::Train
-    }
+    let prompt: String = digits.chain(['=']).collect();
+    (sides::is_held_out(&prompt) == (split == Split::Eval)).then_some(prompt)
 }
 
 /// The reference is what a demonstration writes; its last symbol is the answer.
@@ -112,6 +94,8 @@ fn make_task(config: &RunningSumConfig, id: String, prompt: String, how: Scratch
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use groupwise_core::{Part, Stream};
 
     use super::*;

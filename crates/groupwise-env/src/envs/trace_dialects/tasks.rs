@@ -1,17 +1,10 @@
 //! Prompts of digits, and demonstrations in the three dialects.
 
-use std::collections::BTreeSet;
-
-use groupwise_core::key::{KeyedRng, hash_str};
+use groupwise_core::key::KeyedRng;
 use groupwise_core::{DataError, Key, Task};
 
 use super::{TraceDialectsConfig, answer, running_sums, symbol};
-
-/// One prompt in so many of the lengths of training is kept for evaluation, by its hash.
-const EVAL_SHARE: u64 = 5;
-
-/// Prompts drawn for one task before there is none left.
-const ATTEMPTS: usize = 10_000;
+use crate::sides;
 
 /// Which tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +29,7 @@ fn draw(config: &TraceDialectsConfig, which: Split, rng: &mut KeyedRng) -> Optio
     let digits: Vec<u8> = (0..length)
         .map(|_| rng.below(u64::from(config.base)) as u8)
         .collect();
-    let held_out = hash_str(&write_prompt(&digits)).is_multiple_of(EVAL_SHARE);
+    let held_out = sides::is_held_out(&write_prompt(&digits));
     (which == Split::Long || held_out == (which == Split::Eval)).then_some(digits)
 }
 
@@ -58,24 +51,16 @@ pub(super) fn generate(
         Split::Eval => "eval",
         Split::Long => "long",
     };
-    let stream = format!("trace-dialects/{name}");
-    let mut seen = BTreeSet::new();
-    let mut tasks = Vec::with_capacity(n);
-    for i in 0..n {
-        let mut rng = key.named(&stream, i as u64).rng();
-        let fresh =
-            (0..ATTEMPTS).find_map(|_| draw(config, which, &mut rng).filter(|d| seen.insert(d.clone())));
-        let Some(digits) = fresh else {
-            let what = format!("no prompt is left for task {i}; ask for fewer tasks or more digits");
-            return Err(DataError::value(format!("trace-dialects, {name} tasks"), what));
-        };
-        tasks.push(make_task(
-            config,
-            format!("trace-dialects/{name}-{i:04}"),
-            &digits,
-        ));
-    }
-    Ok(tasks)
+    let prompts = sides::distinct(
+        ("trace-dialects", name),
+        n,
+        key,
+        |_, rng| draw(config, which, rng),
+        |i| format!("no prompt is left for task {i}; ask for fewer tasks or more digits"),
+    )?;
+    let task =
+        |(i, digits): (usize, &Vec<u8>)| make_task(config, format!("trace-dialects/{name}-{i:04}"), digits);
+    Ok(prompts.iter().enumerate().map(task).collect())
 }
 
 /// A trace that writes out every sum, some of them twice.
@@ -98,14 +83,12 @@ pub(super) fn demonstrations(config: &TraceDialectsConfig, key: Key) -> Result<V
     let total = config.plain + config.native + config.expert;
     let one = |i: usize| {
         let mut rng = key.named("trace-dialects/demonstration", i as u64).rng();
-        let digits = (0..ATTEMPTS)
-            .find_map(|_| draw(config, Split::Train, &mut rng))
-            .ok_or_else(|| {
-                DataError::value(
-                    "trace-dialects, demonstrations",
-                    "every prompt is kept for evaluation; use more digits",
-                )
-            })?;
+        let digits = sides::attempt(|| draw(config, Split::Train, &mut rng)).ok_or_else(|| {
+            DataError::value(
+                "trace-dialects, demonstrations",
+                "every prompt is kept for evaluation; use more digits",
+            )
+        })?;
         let luck = rng.uniform() * total;
         let trace: String = match luck {
             luck if luck < config.plain => String::new(),
