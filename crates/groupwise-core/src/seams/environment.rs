@@ -116,11 +116,11 @@ pub trait World: std::fmt::Debug + Send + Sync {
         1
     }
 
-    /// The actions that a text of several turns consists of, one per turn; by default its lines.
+    /// The actions that a text of several turns consists of, one per turn; by default its words.
     ///
     /// A scaffold that forces the beginning of an answer forces whole turns in a world of several.
     fn actions<'a>(&self, text: &'a str) -> Vec<&'a str> {
-        text.lines().collect()
+        text.split_whitespace().collect()
     }
 
     /// Text a policy should produce, for a supervised warm start.

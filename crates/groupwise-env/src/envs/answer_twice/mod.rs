@@ -197,10 +197,6 @@ impl World for AnswerTwice {
         2
     }
 
-    fn actions<'a>(&self, text: &'a str) -> Vec<&'a str> {
-        text.split_whitespace().collect()
-    }
-
     /// None: what a policy should do is what the rewards disagree on.
     fn demonstration(&self, _: &Task) -> Option<String> {
         None

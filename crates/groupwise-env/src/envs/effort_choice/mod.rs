@@ -329,10 +329,6 @@ impl World for EffortChoice {
         }
     }
 
-    fn actions<'a>(&self, text: &'a str) -> Vec<&'a str> {
-        text.split_whitespace().collect()
-    }
-
     /// None: a policy that has been told the need has nothing left to learn.
     fn demonstration(&self, _: &Task) -> Option<String> {
         None

@@ -234,10 +234,6 @@ impl World for FactChain {
         self.config.n_hops
     }
 
-    fn actions<'a>(&self, text: &'a str) -> Vec<&'a str> {
-        text.split_whitespace().collect()
-    }
-
     /// None: a policy that has been told the chain has nothing left to learn.
     fn demonstration(&self, _: &Task) -> Option<String> {
         None

@@ -198,10 +198,6 @@ impl World for IntervalBins {
         2
     }
 
-    fn actions<'a>(&self, text: &'a str) -> Vec<&'a str> {
-        text.split_whitespace().collect()
-    }
-
     /// None: contexts share nothing, so that what is shown is all there is to learn.
     fn demonstration(&self, _: &Task) -> Option<String> {
         None

@@ -191,10 +191,6 @@ impl World for PlanChoice {
         2
     }
 
-    fn actions<'a>(&self, text: &'a str) -> Vec<&'a str> {
-        text.split_whitespace().collect()
-    }
-
     /// None: a policy that has been told the plan has nothing left to learn.
     fn demonstration(&self, _: &Task) -> Option<String> {
         None

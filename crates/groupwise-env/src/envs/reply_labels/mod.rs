@@ -206,7 +206,17 @@ impl ReplyLabels {
     }
 
     fn asked_of(&self, task: &Task) -> Option<Asked> {
-        self.prompts().find(|asked| state(*asked, 0) == task.prompt)
+        let (slot, object) = task
+            .prompt
+            .strip_prefix('s')?
+            .strip_suffix("/t0")?
+            .split_once("/o")?;
+        let asked = Asked {
+            slot: slot.parse().ok().filter(|s| *s < self.config.n_slots)?,
+            object: object.parse().ok().filter(|o| *o < self.config.n_objects)?,
+        };
+        // Numbers have more than one spelling, prompts have one.
+        (state(asked, 0) == task.prompt).then_some(asked)
     }
 
     fn is_conflict(&self, asked: Asked) -> bool {
@@ -298,10 +308,6 @@ impl World for ReplyLabels {
 
     fn max_turns(&self) -> usize {
         self.config.n_turns
-    }
-
-    fn actions<'a>(&self, text: &'a str) -> Vec<&'a str> {
-        text.split_whitespace().collect()
     }
 
     /// None: the start is given by logits.

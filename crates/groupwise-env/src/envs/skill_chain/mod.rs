@@ -269,10 +269,6 @@ impl World for SkillChain {
         self.config.max_skills
     }
 
-    fn actions<'a>(&self, text: &'a str) -> Vec<&'a str> {
-        text.split_whitespace().collect()
-    }
-
     /// None: a policy that has been told the right option has nothing left to learn.
     fn demonstration(&self, _: &Task) -> Option<String> {
         None

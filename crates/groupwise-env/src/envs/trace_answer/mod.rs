@@ -291,10 +291,6 @@ impl World for TraceAnswer {
         2
     }
 
-    fn actions<'a>(&self, text: &'a str) -> Vec<&'a str> {
-        text.split_whitespace().collect()
-    }
-
     /// None: a policy that has been shown true traces has nothing left to learn.
     fn demonstration(&self, _: &Task) -> Option<String> {
         None
