@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use groupwise_pipeline::{Ending, PipelineError, Run, RunFolder, RunOptions, run_id};
+use groupwise_pipeline::{Ending, PipelineError, Prepared, Run, RunFolder, RunOptions};
 use groupwise_recipe::Experiment;
 
 use crate::args::CellArgs;
@@ -53,8 +53,8 @@ fn carry_out(args: &CellArgs) -> Result<Ending, CliError> {
         ))
     })?;
     let plan = arm.recipe.plan(args.recipe.data.clone())?;
-    let found = run_id(&plan, args.seed)?;
-    if found != args.run {
+    let prepared = Prepared::new(&plan, args.seed)?;
+    if prepared.id() != args.run {
         let what = format!("{} changed while the ablation was running", args.file.display());
         return Err(CliError::Usage(what));
     }
@@ -71,5 +71,5 @@ fn carry_out(args: &CellArgs) -> Result<Ending, CliError> {
         warming: &mut |done, total| send(&Message::Warm { done, total }),
         clock: &Wall::start(),
     };
-    Ok(Run::carry_out(&plan, args.seed, &Factory, options)?.ending)
+    Ok(Run::carry_out(prepared, &Factory, options)?.ending)
 }

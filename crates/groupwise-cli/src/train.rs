@@ -1,6 +1,6 @@
 //! `groupwise train`: one run in this process.
 
-use groupwise_pipeline::{Ending, Run, RunFolder, RunOptions, run_id};
+use groupwise_pipeline::{Ending, Prepared, Run, RunFolder, RunOptions};
 use groupwise_recipe::{Arm, Experiment};
 
 use crate::Outcome;
@@ -22,8 +22,8 @@ pub(crate) fn run(args: &TrainArgs) -> Outcome {
         .or(experiment.ablation.seeds.first().copied())
         .unwrap_or(0);
     let plan = arm.recipe.plan(args.recipe.data.clone())?;
-    let id = run_id(&plan, seed)?;
-    let folder = args.recipe.runs.join(&id);
+    let prepared = Prepared::new(&plan, seed)?;
+    let folder = args.recipe.runs.join(prepared.id());
     if RunFolder::is_done(&folder) {
         progress::say(&format!("already finished: {}", folder.display()));
         return Ok(());
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &TrainArgs) -> Outcome {
         },
         clock: &Wall::start(),
     };
-    let trained = match Run::carry_out(&plan, seed, &Factory, options) {
+    let trained = match Run::carry_out(prepared, &Factory, options) {
         Ok(trained) => trained,
         Err(error) => {
             RunFolder::note_failure(&folder, &error.to_string())?;

@@ -1,6 +1,6 @@
 //! The name of a run: a hash of everything that determines its bytes.
 
-use groupwise_core::{Task, World};
+use groupwise_core::Task;
 use groupwise_recipe::{Plan, Recipe};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -19,41 +19,71 @@ struct Identity<'a> {
     tasks: &'a str,
 }
 
-/// Content hash of resolved recipe, seed, tasks and [`NUMERICS_VERSION`]: 16 hexadecimal digits.
+/// A plan with a seed, its tasks, and the name they give a run: what a run starts from.
 ///
-/// The path tasks come from does not enter, the tasks do: the same rows give the same run anywhere.
+/// Tasks are made once here, for the name as for the run: a world may read a file or fit a model for them.
+#[derive(Debug)]
+pub struct Prepared<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) seed: u64,
+    pub(crate) id: String,
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) eval_tasks: Vec<Task>,
+    /// Hash of both pools.
+    pub(crate) tasks_digest: String,
+}
+
+impl<'a> Prepared<'a> {
+    /// Makes or reads the tasks.
+    ///
+    /// # Errors
+    /// If they cannot be made or read.
+    pub fn new(plan: &'a Plan, seed: u64) -> Result<Self, PipelineError> {
+        let key = task_key(seed);
+        let tasks = plan.world.train_tasks(key).map_err(PipelineError::Tasks)?;
+        let eval_tasks = plan.world.eval_tasks(key).map_err(PipelineError::Tasks)?;
+        let tasks_digest = digest(&(&tasks, &eval_tasks))?;
+        let id = digest(&Identity {
+            numerics: NUMERICS_VERSION,
+            seed,
+            recipe: &plan.recipe,
+            tasks: &tasks_digest,
+        })?;
+        Ok(Self {
+            plan,
+            seed,
+            id,
+            tasks,
+            eval_tasks,
+            tasks_digest,
+        })
+    }
+
+    /// Content hash of resolved recipe, seed, tasks and [`NUMERICS_VERSION`]: 16 hexadecimal digits.
+    ///
+    /// The path tasks come from does not enter, the tasks do: the same rows give the same run anywhere.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+/// [`Prepared::id`] alone.
 ///
 /// # Errors
 /// If the tasks cannot be made or read.
 pub fn run_id(plan: &Plan, seed: u64) -> Result<String, PipelineError> {
-    let tasks = tasks_digest(plan.world.as_ref(), seed)?;
-    digest(&Identity {
-        numerics: NUMERICS_VERSION,
-        seed,
-        recipe: &plan.recipe,
-        tasks: &tasks,
-    })
+    Ok(Prepared::new(plan, seed)?.id)
 }
 
 /// Hash of what a warm start depends on.
-pub(crate) fn warm_start_id(plan: &Plan, seed: u64) -> Result<String, PipelineError> {
-    let tasks = tasks_digest(plan.world.as_ref(), seed)?;
+pub(crate) fn warm_start_id(plan: &Plan, seed: u64, tasks_digest: &str) -> Result<String, PipelineError> {
     let parts = (
         &plan.recipe.policy,
         &plan.recipe.warm_start,
         &plan.recipe.env,
         plan.recipe.run.temperature,
     );
-    digest(&(NUMERICS_VERSION, seed, parts, tasks))
-}
-
-fn tasks_digest(world: &dyn World, seed: u64) -> Result<String, PipelineError> {
-    let key = task_key(seed);
-    let tasks: (Vec<Task>, Vec<Task>) = (
-        world.train_tasks(key).map_err(PipelineError::Tasks)?,
-        world.eval_tasks(key).map_err(PipelineError::Tasks)?,
-    );
-    digest(&tasks)
+    digest(&(NUMERICS_VERSION, seed, parts, tasks_digest))
 }
 
 fn digest(value: &impl Serialize) -> Result<String, PipelineError> {

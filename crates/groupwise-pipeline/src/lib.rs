@@ -21,5 +21,5 @@ mod warm_start;
 
 pub use error::PipelineError;
 pub use folder::{Checkpoint, RunFolder, RunInfo, Timing};
-pub use identity::{NUMERICS_VERSION, run_id};
+pub use identity::{NUMERICS_VERSION, Prepared, run_id};
 pub use run::{Clock, Ending, Pair, PolicyFactory, Run, RunOptions, Trained};

@@ -15,7 +15,7 @@ use crate::error::{PipelineError, at};
 use crate::evaluate::evaluate;
 use crate::folder::{Checkpoint, RunFolder, RunInfo, Timing};
 use crate::generate::{Generated, Generator, Group, check_vocabulary};
-use crate::identity::run_id;
+use crate::identity::{Prepared, warm_start_id};
 use crate::metrics::Metrics;
 use crate::update::{Place, needs_reference, update};
 use crate::warm_start::warm_start;
@@ -95,6 +95,7 @@ pub struct Run<'a> {
     seed: u64,
     tasks: Vec<Task>,
     eval_tasks: Vec<Task>,
+    tasks_digest: String,
     policy: Box<dyn Policy>,
     learner: Option<Box<dyn Learner>>,
     sampler: Box<dyn PromptSampler>,
@@ -113,12 +114,11 @@ impl<'a> Run<'a> {
     /// # Errors
     /// [`PipelineError`]; what was written before stays readable.
     pub fn carry_out(
-        plan: &'a Plan,
-        seed: u64,
+        prepared: Prepared<'a>,
         factory: &dyn PolicyFactory,
         options: RunOptions<'_>,
     ) -> Result<Trained, PipelineError> {
-        let id = run_id(plan, seed)?;
+        let id = prepared.id.clone();
         let path = options.runs.join(&id);
         if RunFolder::is_done(&path) {
             return Ok(Trained {
@@ -127,22 +127,26 @@ impl<'a> Run<'a> {
             });
         }
         let folder = RunFolder::open(&path)?;
-        let mut run = Self::start(plan, seed, factory, folder, &id, &options)?;
+        let mut run = Self::start(prepared, factory, folder, &options)?;
         let ending = run.drive(&id, options)?;
         Ok(Trained { folder: path, ending })
     }
 
     fn start(
-        plan: &'a Plan,
-        seed: u64,
+        prepared: Prepared<'a>,
         factory: &dyn PolicyFactory,
         folder: RunFolder,
-        id: &str,
         options: &RunOptions<'_>,
     ) -> Result<Self, PipelineError> {
+        let Prepared {
+            plan,
+            seed,
+            id,
+            tasks,
+            mut eval_tasks,
+            tasks_digest,
+        } = prepared;
         let task_key = task_key(seed);
-        let tasks = plan.world.train_tasks(task_key).map_err(PipelineError::Tasks)?;
-        let mut eval_tasks = plan.world.eval_tasks(task_key).map_err(PipelineError::Tasks)?;
         eval_tasks.truncate(plan.recipe.run.num_eval_tasks.unwrap_or(usize::MAX));
         let key = Key::new(seed, Stream::Init);
         let (policy, learner) = factory.build(
@@ -160,7 +164,7 @@ impl<'a> Run<'a> {
             name: options.name.to_owned(),
             arm: options.arm.to_owned(),
             seed,
-            run: id.to_owned(),
+            run: id,
             steps: plan.recipe.run.steps,
             n_tasks: tasks.len(),
         };
@@ -181,6 +185,7 @@ impl<'a> Run<'a> {
             seed,
             tasks,
             eval_tasks,
+            tasks_digest,
             policy,
             learner,
             folder,
@@ -238,10 +243,11 @@ impl<'a> Run<'a> {
             return Ok(());
         };
         let cache = runs.join(".cache").join("warm-start");
+        let id = warm_start_id(self.plan, self.seed, &self.tasks_digest)?;
         warm_start(
             self.plan,
             self.seed,
-            Some(&cache),
+            Some((&cache, &id)),
             self.policy.as_ref(),
             learner.as_mut(),
             warming,

@@ -15,14 +15,14 @@ use groupwise_recipe::{Plan, WarmStartConfig};
 use crate::PipelineError;
 use crate::error::{StepError, at};
 use crate::folder::write_atomic;
-use crate::identity::warm_start_id;
 use crate::run::task_key;
 
-/// Trains on demonstrations, or loads the result of having done so.  `progress` hears of each step.
+/// Trains on demonstrations, or loads the result of having done so from a folder, by its name there.  `progress` hears of
+/// each step.
 pub(crate) fn warm_start(
     plan: &Plan,
     seed: u64,
-    cache: Option<&Path>,
+    cache: Option<(&Path, &str)>,
     policy: &dyn Policy,
     learner: &mut dyn Learner,
     progress: &mut dyn FnMut(u64, u64),
@@ -30,10 +30,9 @@ pub(crate) fn warm_start(
     let Some(config) = &plan.recipe.warm_start else {
         return Ok(());
     };
-    let Some(cache) = cache else {
+    let Some((cache, id)) = cache else {
         return train(plan, config, seed, policy, learner, progress);
     };
-    let id = warm_start_id(plan, seed)?;
     fs::create_dir_all(cache).map_err(|source| PipelineError::File {
         path: cache.to_owned(),
         source,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use groupwise_core::event::EventSink;
 use groupwise_core::seams::{Features, PolicyError, StepReport, Symbols, TokenLoss, TokenScores};
 use groupwise_core::{DataError, Event, Key, Learner, Scope, TokenBatch, TokenGrads};
-use groupwise_pipeline::{Clock, Pair, PipelineError, PolicyFactory, Run, RunOptions, Trained};
+use groupwise_pipeline::{Clock, Pair, PipelineError, PolicyFactory, Prepared, Run, RunOptions, Trained};
 use groupwise_recipe::{Experiment, Plan, PolicySpec};
 use groupwise_tabular::TabularLearner;
 
@@ -172,7 +172,7 @@ pub(crate) fn run(
         warming: &mut |_, _| {},
         clock: &NoClock,
     };
-    Run::carry_out(plan, 5, factory, options)
+    Run::carry_out(Prepared::new(plan, 5)?, factory, options)
 }
 
 /// Everything deterministic in a run folder.
