@@ -265,13 +265,16 @@ impl Learner for TabularLearner {
         }
         let grad_norm = norm(&gradient);
         let rate = learning_rate * self.clip(grad_norm);
-        let mut parameters = table.parameters().to_vec();
+        let version = table.version + 1;
+        let mut parameters = table.into_parameters();
         for (parameter, slope) in parameters.iter_mut().zip(&gradient) {
             *parameter -= rate * slope;
         }
         self.check_parameters("weight", &parameters, n_actions)?;
-        let next = self.shared.table_of(parameters, table.version + 1);
-        self.check_rows("logit", &next.logits, n_actions)?;
+        let next = self.shared.table_of(parameters, version);
+        if self.shared.linear.is_some() {
+            self.check_rows("logit", &next.logits, n_actions)?;
+        }
         *self.shared.write() = next;
         Ok(StepReport {
             grad_norm,

@@ -123,6 +123,15 @@ impl Table {
         }
     }
 
+    /// What is trained, without the rest.
+    pub(crate) fn into_parameters(self) -> Vec<f64> {
+        if self.weights.is_empty() {
+            self.logits
+        } else {
+            self.weights
+        }
+    }
+
     pub(crate) fn from_rows(words: &Words, rows: Vec<Vec<f64>>) -> Result<Self, ParamError> {
         let (n_states, n_actions) = (words.n_states(), words.n_actions());
         ParamError::check(
