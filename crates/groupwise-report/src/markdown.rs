@@ -140,28 +140,16 @@ fn cost(out: &mut String, summary: &Summary) {
 }
 
 fn calibration(out: &mut String, summary: &Summary) {
-    let judged: Vec<_> = summary
-        .arms
-        .iter()
-        .filter(|a| !a.calibration.is_empty())
-        .collect();
-    if judged.is_empty() {
+    if summary.calibrated_arms().next().is_none() {
         return;
     }
     out.push_str(&format!(
         "\n## Estimates of difficulty\n\n{}\n\n",
         say::CALIBRATION
     ));
-    let rows = judged.into_iter().map(|arm| {
-        let found = &arm.calibration;
+    let rows = summary.calibrated_arms().map(|arm| {
         let mut row = vec![arm.name.clone()];
-        let columns = [
-            &found.brier,
-            &found.brier_constant,
-            &found.rank_outcome,
-            &found.rank_easiness,
-        ];
-        row.extend(columns.map(estimate));
+        row.extend(arm.calibration.columns().map(estimate));
         row
     });
     table(out, &say::CALIBRATION_HEADS, rows);

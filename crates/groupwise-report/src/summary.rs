@@ -249,9 +249,19 @@ pub struct CalibrationSummary {
 }
 
 impl CalibrationSummary {
+    /// The figures in the order of a report's table.
+    pub fn columns(&self) -> [&Estimate; 4] {
+        [
+            &self.brier,
+            &self.brier_constant,
+            &self.rank_outcome,
+            &self.rank_easiness,
+        ]
+    }
+
     /// True if no run of the arm had an estimate that could be judged.
     pub fn is_empty(&self) -> bool {
-        self.brier.mean.is_none() && self.rank_outcome.mean.is_none() && self.rank_easiness.mean.is_none()
+        self.columns().iter().all(|found| found.mean.is_none())
     }
 }
 
@@ -353,6 +363,11 @@ pub fn is_breakdown(metric: &str) -> bool {
 }
 
 impl Summary {
+    /// Arms with estimates of difficulty that could be judged.
+    pub fn calibrated_arms(&self) -> impl Iterator<Item = &ArmSummary> {
+        self.arms.iter().filter(|arm| !arm.calibration.is_empty())
+    }
+
     /// Comparisons worth a row: not those of a metric that never changed, and not the last value where every run
     /// ended at the common budget anyway.
     pub fn shown_comparisons(&self) -> impl Iterator<Item = &Comparison> {

@@ -259,12 +259,7 @@ pub(super) fn cost(page: &mut String, summary: &Summary) {
 
 /// What estimates of difficulty were worth.
 pub(super) fn calibration(page: &mut String, summary: &Summary) {
-    let judged: Vec<_> = summary
-        .arms
-        .iter()
-        .filter(|a| !a.calibration.is_empty())
-        .collect();
-    if judged.is_empty() {
+    if summary.calibrated_arms().next().is_none() {
         return;
     }
     page.push_str(&format!(
@@ -272,16 +267,9 @@ pub(super) fn calibration(page: &mut String, summary: &Summary) {
         say::CALIBRATION
     ));
     open(page, &say::CALIBRATION_HEADS);
-    for arm in judged {
-        let found = &arm.calibration;
+    for arm in summary.calibrated_arms() {
         let mut cells = vec![escape(&arm.name)];
-        let columns = [
-            &found.brier,
-            &found.brier_constant,
-            &found.rank_outcome,
-            &found.rank_easiness,
-        ];
-        cells.extend(columns.map(|c| with_interval(c, value)));
+        cells.extend(arm.calibration.columns().map(|c| with_interval(c, value)));
         row(page, &cells);
     }
     close(page);

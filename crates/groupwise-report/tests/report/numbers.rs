@@ -69,24 +69,12 @@ fn effective_ratio_counts_what_entered_an_update_over_everything_billed() {
 #[test]
 fn coverage_counts_tasks_that_trained_and_a_solved_task_is_paid_by_all_tokens() {
     let root = tempfile::tempdir().unwrap();
-    let of = |task: &str, kind, rewards: &[f64]| match group(1, kind, rewards) {
-        Event::Group {
-            step,
-            difficulty,
-            kind,
-            rewards,
-            lengths,
-            ..
-        } => Event::Group {
-            step,
-            task: task.into(),
-            difficulty,
-            kind,
-            rewards,
-            lengths,
-            estimate: None,
-        },
-        other => other,
+    let of = |name: &str, kind, rewards: &[f64]| {
+        let mut event = group(1, kind, rewards);
+        if let Event::Group { task, .. } = &mut event {
+            *task = name.into();
+        }
+        event
     };
     let events = vec![
         start(0),
@@ -268,25 +256,12 @@ fn the_report_is_a_pure_function_of_the_folders_and_its_json_is_the_summary() {
 #[test]
 fn estimates_of_difficulty_are_judged_in_both_forms_of_the_report() {
     let root = tempfile::tempdir().unwrap();
-    let stated = |p: f64, rewards: &[f64]| match group(1, BillKind::Train, rewards) {
-        Event::Group {
-            step,
-            task,
-            difficulty,
-            kind,
-            rewards,
-            lengths,
-            ..
-        } => Event::Group {
-            step,
-            task,
-            difficulty,
-            kind,
-            rewards,
-            lengths,
-            estimate: Some(p),
-        },
-        other => other,
+    let stated = |p: f64, rewards: &[f64]| {
+        let mut event = group(1, BillKind::Train, rewards);
+        if let Event::Group { estimate, .. } = &mut event {
+            *estimate = Some(p);
+        }
+        event
     };
     let events = [
         start(0),
