@@ -294,6 +294,14 @@ impl LengthCurriculum {
     /// # Errors
     /// See the type; `target` as [`length_reward`].
     pub fn reward(&self, answer: &LengthCurriculumAnswer, target: f64) -> Result<f64, ParamError> {
+        Ok(self.parts(answer, target)?.0)
+    }
+
+    /// The reward, and the length reward in [0, 1] as this answer earned it.
+    ///
+    /// # Errors
+    /// As [`LengthCurriculum::reward`].
+    pub fn parts(&self, answer: &LengthCurriculumAnswer, target: f64) -> Result<(f64, f64), ParamError> {
         let (c, correct) = (&self.0, answer.correct);
         ParamError::check(
             (0.0..=1.0).contains(&correct),
@@ -301,21 +309,13 @@ impl LengthCurriculum {
             correct,
             "a number in [0, 1]",
         )?;
-        let length = self.length_part(answer, target)?;
+        let earned = !answer.truncated && (c.length_earned_by == LengthEarnedBy::All || correct > 0.0);
+        let length = length_reward(answer.length, target, c.shape)?;
+        let length = if earned { length } else { 0.0 };
         let flag = |holds: bool| f64::from(u8::from(holds));
         let format = c.a_think * flag(answer.think) + c.a_answer * flag(answer.answer);
-        Ok(c.w_correct * correct + c.w_length * length + c.w_format * format)
-    }
-
-    /// The length reward as this answer earned it, in [0, 1].
-    ///
-    /// # Errors
-    /// As [`length_reward`].
-    pub fn length_part(&self, answer: &LengthCurriculumAnswer, target: f64) -> Result<f64, ParamError> {
-        let c = &self.0;
-        let earned = c.length_earned_by == LengthEarnedBy::All || answer.correct > 0.0;
-        let length = length_reward(answer.length, target, c.shape)?;
-        Ok(if earned && !answer.truncated { length } else { 0.0 })
+        let reward = c.w_correct * correct + c.w_length * length + c.w_format * format;
+        Ok((reward, length))
     }
 }
 

@@ -221,7 +221,7 @@ mod tests {
     use groupwise_core::StopReason;
     use proptest::prelude::*;
 
-    use super::super::testing::member;
+    use super::super::testing::{member, shape};
     use super::*;
 
     proptest! {
@@ -264,15 +264,6 @@ mod tests {
         };
         assert_eq!(config.reward(false, 0), -1.0);
         assert_eq!(config.reward(false, 1000), -0.5);
-    }
-
-    fn shape(
-        config: &CosineLengthConfig,
-        members: &[Trajectory],
-        rewards: &mut GroupRewards,
-    ) -> Result<(), DataError> {
-        let (task, memory) = (Task::new("t", "", ""), PromptMemory::new(1, 1));
-        config.build(&()).unwrap().shape(&task, members, rewards, &memory)
     }
 
     #[test]

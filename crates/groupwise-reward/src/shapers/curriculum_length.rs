@@ -178,9 +178,6 @@ struct CurriculumLength {
 impl CurriculumLength {
     /// Whether the thinking and the answer part of a reply stand there as they should.
     fn parts(&self, text: &str) -> (bool, bool) {
-        if self.config.w_format == 0.0 {
-            return (false, false);
-        }
         let (think, answer) = (pair(text, &self.config.think), pair(text, &self.config.answer));
         let apart = match (&think, &answer) {
             (Some(t), Some(a)) => t.end <= a.start || a.end <= t.start,
@@ -219,7 +216,10 @@ impl RewardShaper for CurriculumLength {
                 rewards.rewards[i] = None;
                 continue;
             };
-            let (think, answer) = self.parts(&reply(member));
+            let (think, answer) = match self.config.w_format {
+                0.0 => (false, false),
+                _ => self.parts(&reply(member)),
+            };
             let seen = LengthCurriculumAnswer {
                 correct,
                 length: member.n_policy_tokens(),
@@ -228,8 +228,9 @@ impl RewardShaper for CurriculumLength {
                 truncated: member.stop.is_truncation(),
             };
             let named = |e: ParamError| DataError::value(format!("trajectory {i}"), e.to_string());
-            rewards.rewards[i] = Some(self.reward.reward(&seen, target).map_err(named)?);
-            earned[i] = Some(self.reward.length_part(&seen, target).map_err(named)?);
+            let (reward, length) = self.reward.parts(&seen, target).map_err(named)?;
+            rewards.rewards[i] = Some(reward);
+            earned[i] = Some(length);
         }
         let budget = vec![Some(target); members.len()];
         rewards.components.insert(format!("{NAME}/budget"), budget);

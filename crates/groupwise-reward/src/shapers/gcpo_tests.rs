@@ -3,7 +3,7 @@
 use groupwise_core::{StopReason, Turn};
 use proptest::prelude::*;
 
-use super::super::testing::member;
+use super::super::testing::{member, shape};
 use super::*;
 
 fn gcpo(config: &GcpoConfig) -> Gcpo {
@@ -173,14 +173,6 @@ fn spoken(actions: &[&str], n_policy: usize) -> Trajectory {
         })
         .collect();
     trajectory
-}
-
-fn shape(config: &GcpoConfig, members: &[Trajectory], rewards: &mut GroupRewards) -> Result<(), DataError> {
-    let (task, memory) = (Task::new("t", "", ""), PromptMemory::new(1, 1));
-    config
-        .build(&())
-        .expect("valid")
-        .shape(&task, members, rewards, &memory)
 }
 
 #[test]

@@ -155,7 +155,7 @@ mod tests {
     use groupwise_core::{StopReason, Turn};
     use proptest::prelude::*;
 
-    use super::super::testing::member;
+    use super::super::testing::{member, shape};
     use super::*;
 
     fn reply(action: &str, p: f64, valid: bool) -> Trajectory {
@@ -170,15 +170,6 @@ mod tests {
             turns: vec![turn(action, p, true), turn("answer", 0.0, valid)],
             ..member(1, 0, StopReason::Terminal)
         }
-    }
-
-    fn shape(
-        config: &ListenerRewardConfig,
-        members: &[Trajectory],
-        rewards: &mut GroupRewards,
-    ) -> Result<(), DataError> {
-        let (task, memory) = (Task::new("t", "", ""), PromptMemory::new(1, 1));
-        config.build(&()).unwrap().shape(&task, members, rewards, &memory)
     }
 
     #[test]

@@ -128,7 +128,19 @@ fn check_first(rewards: &GroupRewards, name: &str, otherwise: &str) -> Result<()
 #[cfg(test)]
 mod testing {
 
-    use groupwise_core::{StopReason, Trajectory};
+    use groupwise_core::{
+        DataError, GroupRewards, Part, PromptMemory, RewardShaper, StopReason, Task, Trajectory,
+    };
+
+    /// Shapes the rewards of a group by a configuration's shaper, with an empty task and memory.
+    pub(super) fn shape(
+        config: &impl Part<dyn RewardShaper>,
+        members: &[Trajectory],
+        rewards: &mut GroupRewards,
+    ) -> Result<(), DataError> {
+        let (task, memory) = (Task::new("t", "", ""), PromptMemory::new(1, 1));
+        config.build(&()).unwrap().shape(&task, members, rewards, &memory)
+    }
 
     /// A trajectory of `n_policy` policy tokens behind `n_masked` tokens of the environment.
     pub(super) fn member(n_policy: usize, n_masked: usize, stop: StopReason) -> Trajectory {

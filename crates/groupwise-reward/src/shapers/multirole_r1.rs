@@ -217,7 +217,7 @@ mod tests {
     use groupwise_core::{StopReason, Turn, stats};
     use proptest::prelude::*;
 
-    use super::super::testing::member;
+    use super::super::testing::{member, shape};
     use super::*;
 
     fn reply(text: &str) -> Trajectory {
@@ -231,15 +231,6 @@ mod tests {
             }],
             ..member(1, 0, StopReason::EndToken)
         }
-    }
-
-    fn shape(
-        config: &MultiroleR1Config,
-        members: &[Trajectory],
-        rewards: &mut GroupRewards,
-    ) -> Result<(), DataError> {
-        let (task, memory) = (Task::new("t", "", ""), PromptMemory::new(1, 1));
-        config.build(&()).unwrap().shape(&task, members, rewards, &memory)
     }
 
     fn units() -> impl Strategy<Value = Vec<(f64, f64)>> {

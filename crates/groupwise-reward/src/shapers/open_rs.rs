@@ -143,16 +143,8 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::testing::shape;
     use super::*;
-
-    fn shape(
-        config: &OpenRsConfig,
-        members: &[Trajectory],
-        rewards: &mut GroupRewards,
-    ) -> Result<(), DataError> {
-        let (task, memory) = (Task::new("t", "", ""), PromptMemory::new(1, 1));
-        config.build(&()).unwrap().shape(&task, members, rewards, &memory)
-    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(128))]

@@ -3,7 +3,7 @@
 use groupwise_core::{StopReason, Turn};
 use proptest::prelude::*;
 
-use super::super::testing::member;
+use super::super::testing::{member, shape};
 use super::*;
 
 fn otc(config: OtcPoConfig) -> OtcPo {
@@ -224,14 +224,6 @@ fn spoken(actions: &[&str], stop: StopReason) -> Trajectory {
     trajectory
 }
 
-fn shape(config: OtcPoConfig, members: &[Trajectory], rewards: &mut GroupRewards) -> Result<(), DataError> {
-    let (task, memory) = (Task::new("t", "", ""), PromptMemory::new(1, 1));
-    config
-        .build(&())
-        .expect("valid")
-        .shape(&task, members, rewards, &memory)
-}
-
 #[test]
 fn calls_are_counted_in_all_actions_and_truncated_answers_are_wrong() {
     let call = "<tool_call>";
@@ -248,7 +240,7 @@ fn calls_are_counted_in_all_actions_and_truncated_answers_are_wrong() {
     ];
     let scores = vec![Some(1.0), Some(0.5), Some(1.0), Some(1.0), Some(0.0), None];
     let mut rewards = GroupRewards::new("v", scores);
-    shape(OtcPoConfig::default(), &members, &mut rewards).expect("data");
+    shape(&OtcPoConfig::default(), &members, &mut rewards).expect("data");
     // n = 3: what was cut off or unscorable sets no optimum.
     let w = (PI / 4.0).sin();
     assert_eq!(
@@ -262,7 +254,7 @@ fn calls_are_counted_in_all_actions_and_truncated_answers_are_wrong() {
     assert_eq!(rewards.trained, [true; 6]);
     assert_eq!(
         shape(
-            OtcPoConfig {
+            &OtcPoConfig {
                 accuracy: Some("v".into()),
                 ..OtcPoConfig::default()
             },
@@ -293,12 +285,12 @@ fn right_is_what_the_named_component_says() {
         ..OtcPoConfig::default()
     };
     assert_eq!(
-        shape(config(None), &members, &mut rewards)
+        shape(&config(None), &members, &mut rewards)
             .expect_err("refused")
             .to_string(),
         "components: `accuracy` must name one of: format, right"
     );
-    shape(config(Some("right")), &members, &mut rewards).expect("data");
+    shape(&config(Some("right")), &members, &mut rewards).expect("data");
     let w = (PI / 3.0).sin();
     assert_eq!(rewards.rewards, [Some(2.0 * w * 4.0), Some(4.0)]);
 }
