@@ -89,6 +89,15 @@ pub(crate) fn task_key(seed: u64) -> Key {
     Key::new(seed, Stream::Tasks)
 }
 
+/// Writes into a run's folder what it is and the recipe it follows.
+fn describe(folder: &RunFolder, plan: &Plan, info: &RunInfo) -> Result<(), PipelineError> {
+    let recipe = plan.recipe.to_toml().map_err(|e| PipelineError::Corrupt {
+        path: folder.path().join("recipe.toml"),
+        what: e.to_string(),
+    })?;
+    folder.describe(info, &recipe)
+}
+
 /// A run in progress.
 pub struct Run<'a> {
     plan: &'a Plan,
@@ -168,11 +177,7 @@ impl<'a> Run<'a> {
             steps: plan.recipe.run.steps,
             n_tasks: tasks.len(),
         };
-        let recipe = plan.recipe.to_toml().map_err(|e| PipelineError::Corrupt {
-            path: folder.path().join("recipe.toml"),
-            what: e.to_string(),
-        })?;
-        folder.describe(&info, &recipe)?;
+        describe(&folder, plan, &info)?;
         let mut sampler = plan.recipe.sampler(tasks.len())?;
         let prepared = sampler.prepare(&tasks, plan.recipe.run.steps);
         prepared.map_err(at(0, "prompt sampler"))?;
