@@ -218,6 +218,14 @@ mod tests {
     }
 
     fn estimate(all: &[Trajectory], rewards: &[Option<f64>]) -> Result<Vec<(f64, f64)>, DataError> {
+        estimate_by(&PtaGrpoConfig::default(), all, rewards)
+    }
+
+    fn estimate_by(
+        config: &PtaGrpoConfig,
+        all: &[Trajectory],
+        rewards: &[Option<f64>],
+    ) -> Result<Vec<(f64, f64)>, DataError> {
         let groups = Offsets::from_lengths([all.len()]);
         let tokens = Offsets::from_lengths(all.iter().map(|t| t.completion.len()));
         let mask: Vec<bool> = all.iter().flat_map(|t| t.mask.clone()).collect();
@@ -225,11 +233,7 @@ mod tests {
         batch.tokens = Some(tokens.spans());
         batch.mask = Some(&mask);
         batch.trajectories = Some(all);
-        let Advantages::Token(a) = PtaGrpoConfig::default()
-            .build(&())
-            .expect("valid")
-            .estimate(&batch)?
-        else {
+        let Advantages::Token(a) = config.build(&()).expect("valid").estimate(&batch)? else {
             return Err(DataError::value("test", "not per token"));
         };
         for one in a.chunks(5) {
@@ -258,6 +262,29 @@ mod tests {
             assert!(
                 (found.0 - expected.0).abs() < 1e-6 && (found.1 - expected.1).abs() < 1e-6,
                 "{found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_a_spread_both_levels_are_differences_from_their_mean() {
+        let config = PtaGrpoConfig {
+            spread: Spread::None,
+            ..PtaGrpoConfig::default()
+        };
+        let all: Vec<Trajectory> = (0..6).map(trajectory).collect();
+        let rewards = [1.0, 1.0, 0.0, 0.0, 1.0, 0.0].map(Some);
+        let found = estimate_by(&config, &all, &rewards).expect("data");
+        let (p, s, l) = (1.0 / 6.0, 1.0 / 3.0, 2.0 / 3.0);
+        let expected = [(p, s), (p, s), (p, -l), (-p, -s), (-p, l), (-p, -s)];
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(
+                (found.0 - expected.0).abs() < 1e-12,
+                "{found:?}, not {expected:?}"
+            );
+            assert!(
+                (found.1 - expected.1).abs() < 1e-12,
+                "{found:?}, not {expected:?}"
             );
         }
     }
